@@ -1,0 +1,149 @@
+package driver
+
+import (
+	"io/fs"
+	"time"
+)
+
+// Kind is what a request does. Each driver has a table from Kind to how it is started.
+type Kind uint8
+
+// The kinds, by family. The fields of Request that each uses stand beside it.
+const (
+	Nop Kind = iota // nothing; completes at once
+
+	// op_rw
+	Read   // FD, Buf, Off; BufferIndex with FixedBuffer
+	Write  // FD, Buf, Off; BufferIndex with FixedBuffer
+	Readv  // FD, Ext.Vec, Off
+	Writev // FD, Ext.Vec, Off
+	Splice // FD → Ext.FD2, Off, Ext.Off2, Len, Arg = SPLICE_F_*
+
+	// op_sync
+	Fsync     // FD
+	Fdatasync // FD
+	Fallocate // FD, Off, Len, Arg = mode
+	Truncate  // FD, Len
+	Fadvise   // FD, Off, Len, Arg = POSIX_FADV_*
+
+	// op_path: FD is the directory (AT_FDCWD: the current one); N of Open is the new descriptor
+	Open   // FD, Ext.Path, Arg = O_*, Arg2 = permission bits; N = descriptor
+	Close  // FD
+	Stat   // FD, Ext.Path (empty: FD itself), Arg = AT_*; result in *Ext.Stat
+	Unlink // FD, Ext.Path, Arg = 0 or AT_REMOVEDIR
+	Rename // FD, Ext.Path, Ext.FD2, Ext.Path2, Arg = RENAME_*
+	Mkdir  // FD, Ext.Path, Arg2 = permission bits
+	Link   // FD, Ext.Path, Ext.FD2, Ext.Path2, Arg = AT_*
+
+	// op_wait
+	Poll // FD, Arg = POLL* events; N = events that are ready
+
+	// sqe_linux
+	Raw // Ext.Raw fills in the whole entry
+
+	KindCount // how many there are
+)
+
+var kindNames = [KindCount]string{
+	Nop: "nop", Read: "read", Write: "write", Readv: "readv", Writev: "writev", Splice: "splice",
+	Fsync: "fsync", Fdatasync: "fdatasync", Fallocate: "fallocate", Truncate: "truncate", Fadvise: "fadvise",
+	Open: "open", Close: "close", Stat: "stat", Unlink: "unlink", Rename: "rename", Mkdir: "mkdir", Link: "link",
+	Poll: "poll", Raw: "sqe",
+}
+
+// String is the kind's name as errors and statistics show it.
+func (k Kind) String() string {
+	if k >= KindCount {
+		return "unknown"
+	}
+	return kindNames[k]
+}
+
+// Transfers reports whether N counts bytes against the length of the request's buffers, so that a smaller N is a short
+// transfer and ends a chain.
+func (k Kind) Transfers() bool { return k >= Read && k <= Writev }
+
+// Flags change how a request is carried out.
+type Flags uint8
+
+const (
+	// More: another Submit or a Flush follows at once, so the system call may wait for it.
+	More Flags = 1 << iota
+	// FixedBuffer: Buf lies in registered buffer BufferIndex.
+	FixedBuffer
+	// Regular: the caller knows that FD is a regular file or block device, so that the request ends by itself.
+	Regular
+	// Waits: the caller knows that Open may wait (a FIFO for its peer), so that the request must neither block a shared
+	// thread nor be answered as O_NONBLOCK would be.
+	Waits
+)
+
+// A Request is one operation. The manager embeds it in an Op. The first group is what the caller asks for and is not
+// changed by the driver, the second is the result, the third belongs to whoever is named.
+type Request struct {
+	Kind        Kind
+	Flags       Flags
+	BufferIndex uint16
+	Arg         uint32
+	Arg2        uint32
+	FD          Handle
+	Buf         []byte
+	Off         int64
+	Len         int64
+	Ext         *Ext // what only some kinds need; nil for the others
+
+	N   int   // bytes, descriptor or events; valid when Err is nil or when data moved before the error
+	Err error // nil, a syscall.Errno, ErrCanceled or ErrUnsupported. End of file is N == 0 with a nil Err
+
+	Owner any     // the manager's: the Op
+	State Private // the driver's
+}
+
+// Ext holds what path, vectored and raw requests need beside a Request.
+type Ext struct {
+	FD2         Handle
+	Off2        int64
+	Path, Path2 string
+	Vec         [][]byte
+	Stat        *FileStat
+	Raw         func(sqe *[64]byte) // fills in a whole io_uring_sqe but user_data
+	Result      RawResult
+	Platform    any // the driver's: C strings, iovecs, a statx buffer
+}
+
+// RawResult is what the kernel answered to a Raw request, untranslated.
+type RawResult struct {
+	Res   int32
+	Flags uint32
+}
+
+// Private is a driver's bookkeeping for a request in flight. Only the driver touches it, under its own lock, and leaves it
+// zero when it gives the request back.
+type Private struct {
+	Slot      uint32 // where the driver keeps it, plus one; zero: not in flight
+	Canceling bool   // Cancel was called
+	Tries     uint8  // how often the driver started it again by itself
+	Next      *Request
+	Prev      *Request
+}
+
+// Reset makes a request that came back ready for another Submit.
+func (r *Request) Reset() {
+	r.N, r.Err = 0, nil
+}
+
+// FileStat is what Stat answers, the same on every platform.
+type FileStat struct {
+	SizeBytes  int64
+	Mode       fs.FileMode
+	ModTime    time.Time
+	AccessTime time.Time
+	ChangeTime time.Time
+	BirthTime  time.Time // zero where the file system keeps none
+	Inode      uint64
+	Device     uint64
+	LinkCount  uint64
+	UID, GID   uint32
+	BlockBytes int64 // preferred size of a transfer
+	Blocks     int64 // 512-byte blocks in use
+}
