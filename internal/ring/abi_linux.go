@@ -1,0 +1,163 @@
+package ring
+
+// The kernel's interface, from include/uapi/linux/io_uring.h. Names are the kernel's without their IORING_ prefix.
+
+// SQE is struct io_uring_sqe: one submission.
+type SQE struct {
+	Opcode   uint8
+	Flags    uint8
+	IOPrio   uint16
+	FD       int32
+	Off      uint64 // also addr2
+	Addr     uint64 // also splice_off_in
+	Len      uint32
+	OpFlags  uint32 // rw_flags, fsync_flags, open_flags, statx_flags, …
+	UserData uint64
+	BufIndex uint16 // also buf_group
+	_        uint16
+	SpliceFD int32 // also file_index
+	Addr3    uint64
+	_        uint64
+}
+
+// CQE is struct io_uring_cqe: one completion.
+type CQE struct {
+	UserData uint64
+	Res      int32
+	Flags    uint32
+}
+
+// Params is struct io_uring_params.
+type Params struct {
+	SQEntries    uint32
+	CQEntries    uint32
+	Flags        uint32
+	SQThreadCPU  uint32
+	SQThreadIdle uint32
+	Features     uint32
+	WQFD         uint32
+	_            [3]uint32
+	SQOff        sqOffsets
+	CQOff        cqOffsets
+}
+
+type sqOffsets struct {
+	Head, Tail, RingMask, RingEntries, Flags, Dropped, Array, _ uint32
+	_                                                           uint64
+}
+
+type cqOffsets struct {
+	Head, Tail, RingMask, RingEntries, Overflow, CQEs, Flags, _ uint32
+	_                                                           uint64
+}
+
+// Set-up flags.
+const (
+	SetupSQPoll       = 1 << 1
+	SetupCQSize       = 1 << 3
+	SetupClamp        = 1 << 4
+	SetupRDisabled    = 1 << 6
+	SetupSubmitAll    = 1 << 7
+	SetupCoopTaskrun  = 1 << 8
+	SetupTaskrunFlag  = 1 << 9
+	SetupSingleIssuer = 1 << 12
+	SetupDeferTaskrun = 1 << 13
+	SetupNoSQArray    = 1 << 16
+)
+
+// Features that the kernel reports.
+const (
+	FeatSingleMmap    = 1 << 0
+	FeatNoDrop        = 1 << 1
+	FeatSubmitStable  = 1 << 2
+	FeatRWCurPos      = 1 << 3
+	FeatFastPoll      = 1 << 5
+	FeatExtArg        = 1 << 8
+	FeatNativeWorkers = 1 << 9
+	FeatCQESkip       = 1 << 11
+)
+
+// Flags of an SQE.
+const (
+	SQEFixedFile      = 1 << 0
+	SQEIODrain        = 1 << 1
+	SQEIOLink         = 1 << 2
+	SQEAsync          = 1 << 4
+	SQECQESkipSuccess = 1 << 6
+)
+
+// Flags of a CQE.
+const CQEFMore = 1 << 1
+
+// Flags in the mapped submission queue.
+const (
+	sqNeedWakeup = 1 << 0
+	sqCQOverflow = 1 << 1
+	sqTaskrun    = 1 << 2
+)
+
+// Flags of io_uring_enter.
+const (
+	EnterGetEvents = 1 << 0
+	EnterSQWakeup  = 1 << 1
+	EnterExtArg    = 1 << 3
+)
+
+// Opcodes.
+const (
+	OpNop         = 0
+	OpReadv       = 1
+	OpWritev      = 2
+	OpFsync       = 3
+	OpReadFixed   = 4
+	OpWriteFixed  = 5
+	OpPollAdd     = 6
+	OpAsyncCancel = 14
+	OpFallocate   = 17
+	OpOpenat      = 18
+	OpClose       = 19
+	OpStatx       = 21
+	OpRead        = 22
+	OpWrite       = 23
+	OpFadvise     = 24
+	OpSplice      = 30
+	OpRenameat    = 35
+	OpUnlinkat    = 36
+	OpMkdirat     = 37
+	OpLinkat      = 39
+	OpMsgRing     = 40
+	OpFtruncate   = 55
+)
+
+// FsyncDatasync in OpFlags of OpFsync makes it fdatasync(2).
+const FsyncDatasync = 1 << 0
+
+// PollAddMulti in Len of OpPollAdd makes the poll multishot.
+const PollAddMulti = 1 << 0
+
+// Flags in OpFlags of OpAsyncCancel.
+const (
+	AsyncCancelAll      = 1 << 0
+	AsyncCancelAny      = 1 << 2
+	AsyncCancelUserdata = 1 << 4
+)
+
+// Operations of io_uring_register.
+const (
+	registerBuffers       = 0
+	unregisterBuffers     = 1
+	registerFiles         = 2
+	unregisterFiles       = 3
+	registerEventFD       = 4
+	unregisterEventFD     = 5
+	registerProbe         = 8
+	registerEnableRings   = 12
+	registerPbufRing      = 22
+	unregisterPbufRing    = 23
+	registerSyncCancelReg = 24
+)
+
+const (
+	offSQRing = 0
+	offSQEs   = 0x10000000
+)
