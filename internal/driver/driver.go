@@ -30,7 +30,11 @@ import (
 // driver's registered files instead.
 type Handle uintptr
 
-const registeredBit = Handle(1) << 31
+// registeredBit is above every descriptor and below the negative ones, on 32-bit systems too.
+const registeredBit = Handle(1) << 30
+
+// CurrentDir stands for the current directory where a request takes one: AT_FDCWD on Linux; each driver translates it.
+const CurrentDir = ^Handle(99)
 
 // RegisteredHandle is the handle that stands for entry index of the registered files.
 func RegisteredHandle(index int) Handle { return registeredBit | Handle(index) }
@@ -57,6 +61,8 @@ var (
 	// ErrUnsupported is the result of a request whose kind this driver cannot do on this system. It matches
 	// errors.ErrUnsupported.
 	ErrUnsupported error = unsupported{}
+	// ErrNotOwner says that an owned driver was used by another goroutine than its owner.
+	ErrNotOwner = errors.New("the driver belongs to another goroutine")
 )
 
 type unsupported struct{}

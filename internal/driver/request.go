@@ -76,6 +76,9 @@ const (
 	// Waits: the caller knows that Open may wait (a FIFO for its peer), so that the request must neither block a shared
 	// thread nor be answered as O_NONBLOCK would be.
 	Waits
+	// Inline: the submitter would take the result at once, so that Submit should look for it. Without the flag the driver may
+	// leave a result that is there already to Wait.
+	Inline
 )
 
 // A Request is one operation. The manager embeds it in an Op. The first group is what the caller asks for and is not
@@ -106,7 +109,8 @@ type Ext struct {
 	Path, Path2 string
 	Vec         [][]byte
 	Stat        *FileStat
-	Raw         func(sqe *[64]byte) // fills in a whole io_uring_sqe but user_data
+	Raw         any   // Linux: func(*ring.SQE), fills in everything but the user data
+	Keep        []any // what a Raw request's addresses point into
 	Result      RawResult
 	Platform    any // the driver's: C strings, iovecs, a statx buffer
 }
@@ -122,6 +126,7 @@ type RawResult struct {
 type Private struct {
 	Slot      uint32 // where the driver keeps it, plus one; zero: not in flight
 	Canceling bool   // Cancel was called
+	Linked    bool   // part of a chain that the system runs
 	Tries     uint8  // how often the driver started it again by itself
 	Next      *Request
 	Prev      *Request
@@ -146,4 +151,16 @@ type FileStat struct {
 	UID, GID   uint32
 	BlockBytes int64 // preferred size of a transfer
 	Blocks     int64 // 512-byte blocks in use
+}
+
+// Wanted is how many bytes the request's buffers hold.
+func (r *Request) Wanted() int {
+	if r.Ext == nil || r.Ext.Vec == nil {
+		return len(r.Buf)
+	}
+	n := 0
+	for _, b := range r.Ext.Vec {
+		n += len(b)
+	}
+	return n
 }

@@ -1,0 +1,107 @@
+package ringport
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// OpError is the error of every operation that failed: what was done, to what, and why. errors.Is looks through it, so
+// that os.ErrNotExist, os.ErrClosed, context.Canceled, a syscall.Errno and the like are found. errors.As also finds an
+// *fs.PathError in it, as os.File's users expect.
+type OpError struct {
+	Op   string // "read", "open", …
+	Name string // the file's or handle's name
+	Err  error  // the cause: a syscall.Errno, one of this package's errors, a context's error
+}
+
+// Error is "op name: cause", as os does it.
+func (e *OpError) Error() string { return e.Op + " " + e.Name + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *OpError) Unwrap() error { return e.Err }
+
+// Timeout reports whether the cause is a deadline that passed, as net.Error and os.IsTimeout ask.
+func (e *OpError) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.Err, &t) && t.Timeout()
+}
+
+// As lets errors.As find an *fs.PathError.
+func (e *OpError) As(target any) bool {
+	p, ok := target.(**fs.PathError)
+	if ok {
+		*p = &fs.PathError{Op: e.Op, Path: e.Name, Err: e.Err}
+	}
+	return ok
+}
+
+// sentinel is an error of this package that also matches a standard one.
+type sentinel struct {
+	text string
+	is   error
+}
+
+func (s *sentinel) Error() string        { return s.text }
+func (s *sentinel) Is(target error) bool { return s.is != nil && target == s.is }
+
+var (
+	// ErrManagerClosed says that the manager is closed, or was closed while the operation was in flight. It matches
+	// os.ErrClosed.
+	ErrManagerClosed error = &sentinel{"manager is closed", os.ErrClosed}
+	// ErrCanceled says that Cancel ended the operation, or that an earlier operation of its chain failed. It matches
+	// context.Canceled.
+	ErrCanceled error = &sentinel{"operation cancelled", context.Canceled}
+	// ErrInFlight says that an Op was started again, or changed hands, before it was done.
+	ErrInFlight = errors.New("operation is in flight already")
+	// ErrNilCallback says that Start got no callback.
+	ErrNilCallback = errors.New("nil callback")
+	// ErrNegativeOffset says that an offset is negative and not CurrentOffset. It matches fs.ErrInvalid.
+	ErrNegativeOffset error = &sentinel{"negative offset", fs.ErrInvalid}
+	// ErrInvalidOp says that an Op was not made by a constructor of this package, or lacks what its kind needs.
+	ErrInvalidOp error = &sentinel{"invalid operation", fs.ErrInvalid}
+	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner.
+	ErrNotOwner = errors.New("caller-driven manager used by a goroutine that does not own it")
+	// ErrNotCallerDriven says that Step was called on a threaded manager, which steps by itself.
+	ErrNotCallerDriven = errors.New("manager is threaded: it steps by itself")
+	// ErrUnsupported says that this backend cannot do the operation on this system. It matches errors.ErrUnsupported.
+	ErrUnsupported = driver.ErrUnsupported
+)
+
+// UnavailableError says that a backend asked for by name cannot be had on this system, and why.
+type UnavailableError = driver.UnavailableError
+
+// ConfigError says which field of a Config, or which environment variable, has a value that cannot be used.
+type ConfigError struct {
+	Field  string // "Depth", "Backend", "RINGPORT_BACKEND", …
+	Value  string
+	Reason string // what would be right
+}
+
+// Error names field, value and what would be right.
+func (e *ConfigError) Error() string {
+	return "ringport: " + e.Field + " is " + strconv.Quote(e.Value) + ": " + e.Reason
+}
+
+// Is matches fs.ErrInvalid.
+func (e *ConfigError) Is(target error) bool { return target == fs.ErrInvalid }
+
+// contextError is the end of a context as an operation's cause: it matches both the context's error and its cause.
+type contextError struct{ err, cause error }
+
+func (e *contextError) Error() string   { return e.cause.Error() }
+func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }
+func (e *contextError) Timeout() bool   { return e.err == context.DeadlineExceeded }
+
+// causeOf is why ctx ended.
+func causeOf(ctx context.Context) error {
+	err := ctx.Err()
+	if cause := context.Cause(ctx); cause != err {
+		return &contextError{err, cause}
+	}
+	return err
+}

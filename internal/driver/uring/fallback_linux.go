@@ -1,0 +1,39 @@
+package uring
+
+import (
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/driver/pool"
+)
+
+// fallBack runs a request whose opcode this kernel lacks as a system call of its own: in a goroutine, a bounded number at a
+// time. Every kind that the oldest supported kernel (5.12) can lack ends by itself, so none needs a cancel:
+// mkdirat and linkat came with 5.15, ftruncate with 6.9.
+func (d *Driver) fallBack(r *driver.Request) bool {
+	if r.Kind == driver.Raw {
+		r.Err = driver.ErrUnsupported
+		return true
+	}
+	go func() {
+		d.threads <- struct{}{}
+		pool.Exec(r)
+		<-d.threads
+		d.fallMu.Lock()
+		d.fallen = append(d.fallen, r)
+		d.fallMu.Unlock()
+		d.signal()
+	}()
+	return false
+}
+
+// takeFallen moves what fallBack finished into batch. What does not fit stays, and Wait is woken for it.
+func (d *Driver) takeFallen(batch []*driver.Request) int {
+	d.fallMu.Lock()
+	n := copy(batch, d.fallen)
+	d.fallen = append(d.fallen[:0], d.fallen[n:]...)
+	more := len(d.fallen) > 0
+	d.fallMu.Unlock()
+	if more {
+		d.signal()
+	}
+	return n
+}

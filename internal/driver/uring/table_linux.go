@@ -1,0 +1,86 @@
+package uring
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/ring"
+)
+
+// entry is how one kind is started. A family of kinds has its functions in the file named after it.
+type entry struct {
+	opcode  uint8
+	prepare func(r *driver.Request) error          // makes C strings and the like, outside the lock; may be nil
+	fill    func(sqe *ring.SQE, r *driver.Request) // writes everything but the user data; sqe is zero
+	finish  func(r *driver.Request)                // turns the answer into the result; may be nil
+}
+
+var table = [driver.KindCount]entry{
+	driver.Nop: {opcode: ring.OpNop, fill: fillNop},
+
+	driver.Read:   {opcode: ring.OpRead, fill: fillRead},
+	driver.Write:  {opcode: ring.OpWrite, fill: fillWrite},
+	driver.Readv:  {opcode: ring.OpReadv, prepare: prepareVec, fill: fillReadv},
+	driver.Writev: {opcode: ring.OpWritev, prepare: prepareVec, fill: fillWritev},
+	driver.Splice: {opcode: ring.OpSplice, fill: fillSplice},
+
+	driver.Fsync:     {opcode: ring.OpFsync, fill: fillFsync},
+	driver.Fdatasync: {opcode: ring.OpFsync, fill: fillFdatasync},
+	driver.Fallocate: {opcode: ring.OpFallocate, fill: fillFallocate},
+	driver.Truncate:  {opcode: ring.OpFtruncate, fill: fillTruncate},
+	driver.Fadvise:   {opcode: ring.OpFadvise, prepare: prepareFadvise, fill: fillFadvise},
+
+	driver.Open:   {opcode: ring.OpOpenat, prepare: preparePath, fill: fillOpen},
+	driver.Close:  {opcode: ring.OpClose, fill: fillClose},
+	driver.Stat:   {opcode: ring.OpStatx, prepare: prepareStat, fill: fillStat, finish: finishStat},
+	driver.Unlink: {opcode: ring.OpUnlinkat, prepare: preparePath, fill: fillUnlink},
+	driver.Rename: {opcode: ring.OpRenameat, prepare: preparePath, fill: fillRename},
+	driver.Mkdir:  {opcode: ring.OpMkdirat, prepare: preparePath, fill: fillMkdir},
+	driver.Link:   {opcode: ring.OpLinkat, prepare: preparePath, fill: fillLink},
+
+	driver.Poll: {opcode: ring.OpPollAdd, fill: fillPoll},
+
+	driver.Raw: {opcode: ring.OpNop, prepare: prepareRaw, fill: fillRaw},
+}
+
+// descriptor is h as an entry takes it: a descriptor, an index of a registered file, AT_FDCWD, or -1 for what cannot be one.
+func descriptor(h driver.Handle) int32 {
+	if i, ok := h.Registered(); ok {
+		return int32(i)
+	}
+	if h == driver.CurrentDir {
+		return unix.AT_FDCWD
+	}
+	if h > 1<<30 {
+		return -1
+	}
+	return int32(h)
+}
+
+// target sets the entry's descriptor.
+func target(sqe *ring.SQE, h driver.Handle) {
+	if h < 1<<30 { // most of them
+		sqe.FD = int32(h)
+		return
+	}
+	sqe.FD = descriptor(h)
+	if _, ok := h.Registered(); ok {
+		sqe.Flags |= ring.SQEFixedFile
+	}
+}
+
+func fillNop(sqe *ring.SQE, r *driver.Request) { sqe.Opcode = ring.OpNop }
+
+func fillPoll(sqe *ring.SQE, r *driver.Request) {
+	sqe.Opcode, sqe.OpFlags = ring.OpPollAdd, r.Arg
+	target(sqe, r.FD)
+}
+
+func prepareRaw(r *driver.Request) error {
+	if _, ok := r.Ext.Raw.(func(*ring.SQE)); !ok {
+		return unix.EINVAL
+	}
+	return nil
+}
+
+func fillRaw(sqe *ring.SQE, r *driver.Request) { r.Ext.Raw.(func(*ring.SQE))(sqe) }

@@ -1,0 +1,514 @@
+// Package uring is the io_uring driver. See io_uring(7), and the driver package for the contract.
+//
+// Shared mode: any goroutine writes its submission under a short lock and then enters the kernel without waiting, unless
+// another one is in there, which then looks again and takes the submission along. The ring's descriptor sits in the Go
+// runtime's poller, so that the goroutine in Wait costs no thread. Measured against a thread blocked in io_uring_enter:
+// docs/decisions.md.
+//
+// Owned mode: one goroutine, locked to its thread, one io_uring_enter per Wait, which submits everything queued and waits.
+package uring
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/ring"
+)
+
+// Name is the backend's name in configuration, statistics and errors.
+const Name = "io_uring"
+
+// Driver implements driver.Driver.
+type Driver struct {
+	ring  *ring.Ring
+	ops   ring.Opcodes
+	owned bool
+
+	mu    sync.Mutex // shared mode: over the ring's queues in user space, slots, retries; never held in a system call
+	slots []slot
+	free  []uint32
+	// retries are cancels and restarted requests that found the queue full; Wait passes them on.
+	retries []retry
+	bufs    [][]byte // registered: kept reachable
+
+	entering atomic.Bool // shared mode: one goroutine at a time submits, for all
+	woken    atomic.Bool
+	threads  chan struct{} // one token for each request that the ring cannot do, while it blocks a thread
+	fallen   []*driver.Request
+	fallMu   sync.Mutex // over fallen
+
+	poll *poller // shared mode: the ring's descriptor in the runtime's poller
+
+	// Owned mode.
+	ready   bool // the owner has taken possession
+	eventFD int
+	timeout unix.Timespec
+}
+
+type slot struct {
+	req *driver.Request // keeps the request and its buffers reachable; nil: free
+	gen uint32
+	// polling: what is in the kernel is a poll for readiness, after which the request is started again.
+	polling bool
+}
+
+type retry struct {
+	req    *driver.Request // nil: the poll of the eventfd
+	cancel bool
+}
+
+// User data: the slot's index plus one in the low half, its generation in the high half without the top bit, which marks
+// the cancel of that very request. Low half zero: not a request.
+const (
+	cancelBit = uint64(1) << 63
+	wakeData  = uint64(1) << 32
+	eventData = uint64(2) << 32
+	genMask   = 1<<31 - 1
+)
+
+const (
+	defaultDepth = 256
+	needed       = ring.FeatNoDrop | ring.FeatExtArg | ring.FeatRWCurPos | ring.FeatFastPoll | ring.FeatNativeWorkers
+)
+
+var _ driver.Driver = (*Driver)(nil)
+
+// Open sets up a ring. A *driver.UnavailableError says that this system has none for us: EPERM, ENOSYS, or a kernel before
+// 5.12. Other errors (EMFILE, ENOMEM) are the system's.
+func Open(o driver.Options) (*Driver, error) {
+	entries := o.Depth
+	if entries == 0 {
+		entries = defaultDepth
+	}
+	r, err := ring.Open(ring.Options{Entries: uint32(entries), CQEntries: uint32(max(4*entries, 1024)), Owned: o.Owned})
+	if err != nil {
+		return nil, explain(err)
+	}
+	d := &Driver{ring: r, owned: o.Owned, eventFD: -1, threads: make(chan struct{}, max(o.MaxThreads, 1))}
+	if r.Features&needed != needed {
+		r.Close()
+		return nil, &driver.UnavailableError{Backend: Name, Reason: "the kernel is older than Linux 5.12", Err: unix.ENOSYS}
+	}
+	if d.ops, err = r.Probe(); err == nil {
+		if d.owned {
+			d.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		} else {
+			d.poll, err = newPoller(r.FD)
+		}
+	}
+	if err != nil {
+		r.Close()
+		return nil, fmt.Errorf("set up io_uring: %w", err)
+	}
+	return d, nil
+}
+
+// explain tells "not permitted" and "not supported", which fall back, from errors.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return &driver.UnavailableError{Backend: Name, Err: err,
+			Reason: "not permitted, by a seccomp filter (containers) or by kernel.io_uring_disabled"}
+	case errors.Is(err, unix.ENOSYS):
+		return &driver.UnavailableError{Backend: Name, Err: err, Reason: "the kernel or its sandbox has no io_uring"}
+	case errors.Is(err, unix.ENOMEM):
+		return fmt.Errorf("set up io_uring (before Linux 5.12 the memlock limit counts): %w", err)
+	}
+	return fmt.Errorf("set up io_uring: %w", err)
+}
+
+// Name is "io_uring".
+func (d *Driver) Name() string { return Name }
+
+// Attach reports a descriptor that is not open; the ring needs nothing else.
+func (d *Driver) Attach(h driver.Handle) error {
+	if _, ok := h.Registered(); ok {
+		return nil
+	}
+	if h > 1<<30 {
+		return unix.EBADF
+	}
+	_, err := unix.FcntlInt(uintptr(h), unix.F_GETFD, 0)
+	return err
+}
+
+// Detach has nothing to undo.
+func (d *Driver) Detach(h driver.Handle) error { return d.Attach(h) }
+
+func (d *Driver) lock() {
+	if !d.owned {
+		d.mu.Lock()
+	}
+}
+
+func (d *Driver) unlock() {
+	if !d.owned {
+		d.mu.Unlock()
+	}
+}
+
+// Submit implements driver.Driver.
+func (d *Driver) Submit(r *driver.Request) bool {
+	how := &table[r.Kind]
+	if !d.ops.Has(how.opcode) {
+		return d.fallBack(r)
+	}
+	if how.prepare != nil {
+		if err := how.prepare(r); err != nil {
+			r.Err = err
+			return true
+		}
+	}
+	if d.owned {
+		if !d.ready {
+			if r.Err = d.own(); r.Err != nil {
+				return true
+			}
+		}
+		return d.queue(r, how)
+	}
+	d.mu.Lock()
+	d.room(1)
+	done := d.queue(r, how)
+	d.mu.Unlock()
+	if done {
+		return true
+	}
+	if r.Flags&driver.More == 0 {
+		inline := r.Flags&driver.Inline != 0
+		d.kick() // from here on r may be back already, unless the caller takes it itself
+		return inline && d.take(r)
+	}
+	return false
+}
+
+// queue writes r's submission.
+func (d *Driver) queue(r *driver.Request, how *entry) (done bool) {
+	sqe := d.ring.NextSQE()
+	if sqe == nil { // owned mode; shared mode has made room
+		if err := d.Flush(); err != nil {
+			r.Err = err
+			return true
+		}
+		if sqe = d.ring.NextSQE(); sqe == nil {
+			r.Err = unix.EAGAIN
+			return true
+		}
+	}
+	data := d.hold(r)
+	how.fill(sqe, r)
+	sqe.UserData = data
+	d.ring.Publish()
+	return false
+}
+
+// hold gives r a slot and returns its user data.
+func (d *Driver) hold(r *driver.Request) uint64 {
+	var i uint32
+	if n := len(d.free); n > 0 {
+		i = d.free[n-1]
+		d.free = d.free[:n-1]
+	} else {
+		i = uint32(len(d.slots))
+		d.slots = append(d.slots, slot{})
+	}
+	s := &d.slots[i]
+	s.req = r
+	r.State.Slot = i + 1
+	return uint64(s.gen)<<32 | uint64(i+1)
+}
+
+// data is the user data of a request in flight.
+func (d *Driver) data(r *driver.Request) uint64 {
+	return uint64(d.slots[r.State.Slot-1].gen)<<32 | uint64(r.State.Slot)
+}
+
+// inFlight reports whether r is in flight on this driver.
+func (d *Driver) inFlight(r *driver.Request) bool {
+	i := r.State.Slot
+	return i != 0 && int(i) <= len(d.slots) && d.slots[i-1].req == r
+}
+
+// release takes r out of its slot: nothing in the kernel refers to it any more. A new generation makes late answers to old
+// questions harmless.
+func (d *Driver) release(r *driver.Request) {
+	i := r.State.Slot - 1
+	s := &d.slots[i]
+	*s = slot{gen: (s.gen + 1) & genMask}
+	d.free = append(d.free, i)
+	r.State = driver.Private{}
+}
+
+// room waits, with the lock held on entry and return, until n submissions fit.
+func (d *Driver) room(n int) {
+	for d.ring.Room() < n {
+		d.mu.Unlock()
+		d.kick()
+		if d.ring.Pending() != 0 { // another goroutine is submitting
+			runtime.Gosched()
+		}
+		d.mu.Lock()
+	}
+}
+
+// kick submits what is queued (shared mode). If another goroutine is submitting, that one looks again when it is done.
+func (d *Driver) kick() {
+	for d.ring.Pending() != 0 && d.entering.CompareAndSwap(false, true) {
+		_, errno := d.ring.Submit(d.ring.Pending(), 0)
+		d.entering.Store(false)
+		switch errno {
+		case 0, unix.EINTR:
+		case unix.EBUSY: // the completion queue overflowed: Wait takes completions and submits again
+			d.signal()
+			return
+		default: // EAGAIN: no memory for requests at this moment
+			runtime.Gosched()
+		}
+	}
+}
+
+// signal makes Wait look.
+func (d *Driver) signal() {
+	d.woken.Store(true)
+	if d.owned {
+		one := [8]byte{1}
+		unix.Write(d.eventFD, one[:]) // EAGAIN: the counter is at its limit, and so readable
+		return
+	}
+	d.poll.interrupt()
+}
+
+// take completes r on the spot if its completion is the next in the queue.
+func (d *Driver) take(r *driver.Request) bool {
+	if !d.ring.HasCompletions() {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.inFlight(r) {
+		return false // Wait was faster
+	}
+	cqe := d.ring.Peek()
+	if cqe == nil || cqe.UserData != d.data(r) {
+		return false // others come first: for Wait
+	}
+	data, res, flags := cqe.UserData, cqe.Res, cqe.Flags
+	if res == -int32(unix.EAGAIN) || interrupted(unix.Errno(-res)) {
+		return false // to be started again: for Wait
+	}
+	d.ring.Next()
+	d.ring.Release()
+	return d.complete(data, res, flags) == r
+}
+
+// SubmitChain implements driver.Driver: IOSQE_IO_LINK on all but the last.
+func (d *Driver) SubmitChain(rs []*driver.Request) bool {
+	if len(rs) > d.ring.SQEntries() {
+		return false
+	}
+	for _, r := range rs {
+		how := &table[r.Kind]
+		if !d.ops.Has(how.opcode) || how.prepare != nil && how.prepare(r) != nil {
+			return false
+		}
+	}
+	if d.owned {
+		if !d.ready && d.own() != nil || d.ring.Room() < len(rs) && d.Flush() != nil || d.ring.Room() < len(rs) {
+			return false
+		}
+	} else {
+		d.mu.Lock()
+		d.room(len(rs))
+	}
+	for i, r := range rs {
+		sqe := d.ring.NextSQE()
+		data := d.hold(r)
+		table[r.Kind].fill(sqe, r)
+		sqe.UserData = data
+		if i+1 < len(rs) {
+			sqe.Flags |= ring.SQEIOLink
+			r.State.Next, rs[i+1].State.Prev = rs[i+1], r
+		}
+		r.State.Linked = true
+	}
+	d.ring.Publish()
+	if !d.owned {
+		d.mu.Unlock()
+		d.kick()
+	}
+	return true
+}
+
+// Flush implements driver.Driver.
+func (d *Driver) Flush() error {
+	if !d.owned {
+		d.kick()
+		return nil
+	}
+	if err := d.own(); err != nil {
+		return err
+	}
+	for d.ring.Pending() != 0 {
+		_, errno := d.ring.Submit(d.ring.Pending(), 0)
+		switch errno {
+		case 0, unix.EINTR:
+		case unix.EBUSY: // Wait takes completions and submits again
+			return nil
+		default:
+			return ownerError(errno)
+		}
+	}
+	return nil
+}
+
+func ownerError(errno syscall.Errno) error {
+	if errno == unix.EEXIST {
+		return driver.ErrNotOwner
+	}
+	return fmt.Errorf("io_uring_enter: %w", errno)
+}
+
+// own makes the calling goroutine the owner: locks it to its thread, which becomes the ring's single issuer, and arms the
+// eventfd that Wake writes to. The poll is multishot and fires once a write, so that nobody reads the eventfd.
+func (d *Driver) own() error {
+	if d.ready {
+		return nil
+	}
+	runtime.LockOSThread()
+	if err := d.ring.Enable(); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("enable io_uring: %w", err)
+	}
+	d.ready = true
+	d.armEvent()
+	return nil
+}
+
+func (d *Driver) armEvent() {
+	sqe := d.ring.NextSQE()
+	if sqe == nil {
+		d.retries = append(d.retries, retry{})
+		return
+	}
+	sqe.Opcode, sqe.FD, sqe.Len, sqe.OpFlags = ring.OpPollAdd, int32(d.eventFD), ring.PollAddMulti, unix.POLLIN
+	sqe.UserData = eventData
+	d.ring.Publish()
+}
+
+// Wake implements driver.Driver.
+func (d *Driver) Wake() {
+	if d.woken.Swap(true) {
+		return // one is under way already
+	}
+	if d.owned {
+		d.signal()
+		return
+	}
+	d.poll.interrupt()
+}
+
+// Pollable implements driver.Driver.
+func (d *Driver) Pollable() (driver.Handle, bool) { return driver.Handle(d.ring.FD), true }
+
+// RegisterBuffers implements driver.Driver.
+func (d *Driver) RegisterBuffers(bufs [][]byte) error {
+	if d.owned {
+		if err := d.own(); err != nil {
+			return err
+		}
+	}
+	if d.bufs != nil {
+		if err := d.ring.UnregisterBuffers(); err != nil {
+			return err
+		}
+		d.bufs = nil
+	}
+	if len(bufs) == 0 {
+		return nil
+	}
+	if err := d.ring.RegisterBuffers(bufs); err != nil {
+		return err
+	}
+	d.bufs = bufs
+	return nil
+}
+
+// RegisterFiles implements driver.Driver.
+func (d *Driver) RegisterFiles(hs []driver.Handle) error {
+	if d.owned {
+		if err := d.own(); err != nil {
+			return err
+		}
+	}
+	if err := d.ring.UnregisterFiles(); err != nil && err != unix.ENXIO {
+		return err
+	}
+	if len(hs) == 0 {
+		return nil
+	}
+	fds := make([]int32, len(hs))
+	for i, h := range hs {
+		fds[i] = descriptor(h)
+	}
+	return d.ring.RegisterFiles(fds)
+}
+
+// Threads implements driver.Driver.
+func (d *Driver) Threads() int { return len(d.threads) }
+
+// Close implements driver.Driver. The ring goes first, so that nothing in the kernel can write into what is let go after it.
+func (d *Driver) Close() error {
+	if d.poll != nil {
+		d.poll.close()
+	}
+	err := d.ring.Close()
+	if d.eventFD >= 0 {
+		unix.Close(d.eventFD)
+	}
+	if d.owned && d.ready {
+		runtime.UnlockOSThread()
+	}
+	d.slots, d.bufs = nil, nil
+	return err
+}
+
+// poller waits for a descriptor in the Go runtime's own poller. It works on a duplicate, since os.File closes what it has.
+type poller struct {
+	file    *os.File
+	conn    syscall.RawConn
+	attempt func(fd uintptr) bool // made once: a new one a wait would be an allocation
+	armed   bool                  // a deadline may be in force
+
+	// of the wait under way
+	d     *Driver
+	batch []*driver.Request
+	n     int
+}
+
+func newPoller(fd int) (*poller, error) {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	// os.NewFile hands only non-blocking descriptors to the poller. The flag means nothing to a ring.
+	if err := unix.SetNonblock(dup, true); err != nil {
+		unix.Close(dup)
+		return nil, err
+	}
+	p := &poller{file: os.NewFile(uintptr(dup), Name), armed: true}
+	p.attempt = func(uintptr) bool {
+		n, woken := p.d.look(p.batch)
+		p.n = n
+		return n > 0 || woken
+	}
+	p.conn, err = p.file.SyscallConn()
+	return p, err
+}

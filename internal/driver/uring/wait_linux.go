@@ -1,0 +1,330 @@
+package uring
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/ring"
+)
+
+// Wait implements driver.Driver.
+func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, error) {
+	if d.owned {
+		return d.waitOwned(batch, timeout)
+	}
+	if n, woken := d.look(batch); n > 0 || woken || timeout == 0 {
+		return n, nil
+	}
+	return d.poll.wait(d, batch, timeout), nil
+}
+
+// look takes what is there (shared mode), and reports whether Wait has been woken.
+func (d *Driver) look(batch []*driver.Request) (n int, woken bool) {
+	woken = d.woken.Load() && d.woken.Swap(false)
+	d.mu.Lock()
+	if d.ring.NeedsEnter() {
+		d.mu.Unlock()
+		d.ring.Submit(0, ring.EnterGetEvents)
+		d.mu.Lock()
+	}
+	n = d.reap(batch)
+	d.retry()
+	d.mu.Unlock()
+	if d.ring.Pending() != 0 {
+		d.kick()
+	}
+	if woken {
+		n += d.takeFallen(batch[n:])
+	}
+	return n, woken
+}
+
+// waitOwned is one io_uring_enter that submits and waits.
+func (d *Driver) waitOwned(batch []*driver.Request, timeout time.Duration) (int, error) {
+	if err := d.own(); err != nil {
+		return 0, err
+	}
+	d.retry()
+	var errno unix.Errno
+	if timeout == 0 || d.ring.HasCompletions() || d.woken.Load() {
+		// With DEFER_TASKRUN the kernel finishes requests only when asked for events.
+		_, errno = d.ring.Submit(d.ring.Pending(), ring.EnterGetEvents)
+	} else {
+		var ts *unix.Timespec
+		if timeout > 0 {
+			d.timeout = unix.NsecToTimespec(int64(timeout))
+			ts = &d.timeout
+		}
+		_, errno = d.ring.SubmitAndWait(d.ring.Pending(), 1, ts)
+	}
+	switch errno {
+	case 0, unix.EINTR, unix.ETIME, unix.EBUSY, unix.EAGAIN: // the last two: take completions, submit again next time
+	default:
+		return 0, ownerError(errno)
+	}
+	n := d.reap(batch)
+	if d.woken.Load() && d.woken.Swap(false) {
+		n += d.takeFallen(batch[n:])
+	}
+	if d.ring.Pending() != 0 { // a request was started again
+		return n, d.Flush()
+	}
+	return n, nil
+}
+
+// reap takes completions out of the queue until batch is full.
+func (d *Driver) reap(batch []*driver.Request) int {
+	n := 0
+	for n < len(batch) {
+		cqe := d.ring.Peek()
+		if cqe == nil {
+			break
+		}
+		data, res, flags := cqe.UserData, cqe.Res, cqe.Flags
+		d.ring.Next()
+		if r := d.complete(data, res, flags); r != nil {
+			batch[n] = r
+			n++
+		}
+	}
+	d.ring.Release()
+	return n
+}
+
+// complete takes in one completion, and returns the request that is back by it, if one is.
+func (d *Driver) complete(data uint64, res int32, flags uint32) *driver.Request {
+	i := uint32(data)
+	if i == 0 {
+		if data == eventData && flags&ring.CQEFMore == 0 {
+			// The multishot poll ended: an overflow, or a kernel before 5.13. Arm it again.
+			d.armEvent()
+		}
+		return nil
+	}
+	if int(i) > len(d.slots) {
+		return nil
+	}
+	s := &d.slots[i-1]
+	if s.req == nil || s.gen != uint32(data>>32)&genMask {
+		return nil // the answer to a cancel that came too late
+	}
+	r := s.req
+	if data&cancelBit != 0 {
+		d.cancelAnswered(r, res)
+		return nil
+	}
+	if res < 0 && d.again(r, s, unix.Errno(-res)) {
+		return nil
+	}
+	if s.polling {
+		s.polling = false
+		if !r.State.Canceling {
+			d.restart(r) // ready, or the poll failed as the request itself will
+			return nil
+		}
+		res = -int32(unix.ECANCELED)
+	}
+	next, canceling := r.State.Next, r.State.Canceling
+	d.release(r)
+	if next != nil {
+		next.State.Prev = nil
+		if next.State.Canceling {
+			d.sendCancel(next) // its turn has come: now it can be found
+		}
+	}
+	d.result(r, res, flags, canceling)
+	return r
+}
+
+// result stores what the kernel answered.
+func (d *Driver) result(r *driver.Request, res int32, flags uint32, canceling bool) {
+	if r.Kind == driver.Raw {
+		r.Ext.Result = driver.RawResult{Res: res, Flags: flags}
+	}
+	if res >= 0 {
+		r.N, r.Err = int(res), nil
+		if finish := table[r.Kind].finish; finish != nil {
+			finish(r)
+		}
+		return
+	}
+	errno := unix.Errno(-res)
+	r.N, r.Err = 0, error(errno)
+	if errno == unix.ECANCELED || canceling && interrupted(errno) {
+		r.Err = driver.ErrCanceled
+	}
+}
+
+// interrupted reports what a system call interrupted in a kernel worker answers: EINTR, or one of the kernel's internal
+// ERESTART numbers (512 to 516), which leak out when an open of a FIFO is cancelled (seen on Linux 6.18).
+func interrupted(errno unix.Errno) bool {
+	return errno == unix.EINTR || errno >= 512 && errno <= 516
+}
+
+// maxTries bounds how often a request is started again by itself, so that a descriptor that polls ready and answers EAGAIN
+// for ever cannot keep the loop busy.
+const maxTries = 64
+
+// again starts a failed request again where the failure is not the caller's business: a descriptor opened with O_NONBLOCK
+// that is not ready (Linux before 5.18 or so answers EAGAIN at once), a worker that was interrupted, or a cancel that
+// nobody asked for (the thread that submitted the request has ended).
+func (d *Driver) again(r *driver.Request, s *slot, errno unix.Errno) bool {
+	if r.State.Canceling || r.Kind == driver.Raw || r.State.Next != nil || r.State.Tries >= maxTries {
+		return false
+	}
+	switch {
+	case errno == unix.EAGAIN && !s.polling && (r.Kind.Transfers() || r.Kind == driver.Splice):
+		s.polling = true
+	case interrupted(errno), errno == unix.ECANCELED && !r.State.Linked:
+	default:
+		return false
+	}
+	r.State.Tries++
+	d.restart(r)
+	return true
+}
+
+// restart puts r, or the poll that comes before it, into the queue again, under the slot that it has.
+func (d *Driver) restart(r *driver.Request) {
+	sqe := d.ring.NextSQE()
+	if sqe == nil {
+		d.retries = append(d.retries, retry{req: r})
+		return
+	}
+	s := &d.slots[r.State.Slot-1]
+	if s.polling {
+		sqe.Opcode, sqe.FD, sqe.OpFlags = ring.OpPollAdd, descriptor(r.FD), unix.POLLIN
+		if r.Kind == driver.Write || r.Kind == driver.Writev {
+			sqe.OpFlags = unix.POLLOUT
+		}
+		if _, ok := r.FD.Registered(); ok {
+			sqe.Flags |= ring.SQEFixedFile
+		}
+	} else {
+		table[r.Kind].fill(sqe, r)
+	}
+	sqe.UserData = d.data(r)
+	d.ring.Publish()
+}
+
+// Cancel implements driver.Driver.
+func (d *Driver) Cancel(r *driver.Request) {
+	d.lock()
+	if !d.inFlight(r) {
+		d.unlock()
+		return
+	}
+	r.State.Canceling = true
+	if r.State.Prev == nil { // else the kernel can't find it yet: complete sends the cancel when its turn comes
+		d.sendCancel(r)
+	}
+	d.unlock()
+	if !d.owned {
+		d.kick()
+	}
+}
+
+// CancelAll implements driver.Driver.
+func (d *Driver) CancelAll() {
+	d.lock()
+	for i := range d.slots {
+		if r := d.slots[i].req; r != nil && !r.State.Canceling {
+			r.State.Canceling = true
+			if r.State.Prev == nil {
+				d.sendCancel(r)
+			}
+		}
+	}
+	d.unlock()
+	if !d.owned {
+		d.kick()
+	} else if d.ready {
+		d.Flush()
+	}
+}
+
+// sendCancel queues the cancel of r by its user data, which names this request and no other. On a full queue it is kept.
+func (d *Driver) sendCancel(r *driver.Request) {
+	sqe := d.ring.NextSQE()
+	if sqe == nil {
+		d.retries = append(d.retries, retry{r, true})
+		if !d.owned {
+			d.signal()
+		}
+		return
+	}
+	data := d.data(r)
+	sqe.Opcode, sqe.FD, sqe.Addr, sqe.UserData = ring.OpAsyncCancel, -1, data, data|cancelBit
+	d.ring.Publish()
+}
+
+// cancelAnswered looks at the kernel's answer to a cancel of r, which is still in flight. ENOENT for a request whose place in
+// a chain has just come means that it was not started yet: ask again. For all others it means that the completion is on its
+// way, and EALREADY that it cannot be stopped or was told to.
+func (d *Driver) cancelAnswered(r *driver.Request, res int32) {
+	if res == -int32(unix.ENOENT) && r.State.Linked && r.State.Prev == nil {
+		d.sendCancel(r)
+	}
+}
+
+// retry passes on what found the queue full.
+func (d *Driver) retry() {
+	if len(d.retries) == 0 {
+		return
+	}
+	if d.owned {
+		d.Flush()
+	}
+	kept := d.retries
+	d.retries = nil
+	for _, t := range kept {
+		switch {
+		case t.req == nil:
+			d.armEvent()
+		case !d.inFlight(t.req):
+		case t.cancel:
+			d.sendCancel(t.req)
+		default:
+			d.restart(t.req)
+		}
+	}
+}
+
+// wait parks the calling goroutine in the runtime's poller until there is something for batch.
+func (p *poller) wait(d *Driver, batch []*driver.Request, timeout time.Duration) int {
+	p.setDeadline(timeout)
+	p.d, p.batch, p.n = d, batch, 0
+	err := p.conn.Read(p.attempt)
+	p.batch = nil
+	if err != nil {
+		p.armed = true // the deadline passed or Wake moved it: the next wait sets it anew
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0
+		}
+		n, _ := d.look(batch)
+		return n
+	}
+	return p.n
+}
+
+// setDeadline comes before the look for a wake, and Wake's flag before its change of the deadline: one sees the other.
+func (p *poller) setDeadline(timeout time.Duration) {
+	if timeout < 0 {
+		if p.armed {
+			p.file.SetReadDeadline(time.Time{})
+			p.armed = false
+		}
+		return
+	}
+	p.file.SetReadDeadline(time.Now().Add(timeout))
+	p.armed = true
+}
+
+// interrupt ends the current wait, or the next. It moves the deadline instead of posting a completion: no system call.
+func (p *poller) interrupt() { p.file.SetReadDeadline(time.Unix(1, 0)) }
+
+func (p *poller) close() { p.file.Close() }

@@ -1,0 +1,156 @@
+package ringport
+
+import (
+	"context"
+	"time"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// loopState is a caller-driven manager's loop. Its owner alone touches it.
+type loopState struct {
+	closed bool
+	live   int64
+
+	// batch[next:n] came back and waits for its callback. The cursor is here and not in a variable of step, so that a
+	// callback may step (Do, Close): the inner step goes on where the outer one stands.
+	batch   []*driver.Request
+	next, n int
+
+	inline []*Op      // back without a completion
+	calls  []*Op      // delivered, callbacks to run
+	due    []*Timeout // expired
+}
+
+func (l *loopState) init() { l.batch = make([]*driver.Request, batchStart) }
+
+// Step is one round of a caller-driven manager: it runs expired timeouts, submits what is queued, waits until something
+// completes, a timeout expires, Wake is called or limit has passed (negative: no limit, zero: no wait), and runs the callbacks
+// of what completed. It returns how many callbacks and timeouts it ran; none after a Wake. ErrNotCallerDriven on a threaded
+// manager, ErrNotOwner on another goroutine than the owner's, ErrManagerClosed.
+func (m *Manager) Step(limit time.Duration) (ran int, err error) {
+	if m.shared {
+		return 0, ErrNotCallerDriven
+	}
+	if m.loop.closed {
+		return 0, ErrManagerClosed
+	}
+	return m.stepOwned(limit)
+}
+
+func (m *Manager) stepOwned(limit time.Duration) (ran int, err error) {
+	l := &m.loop
+	ran = m.runOwed()
+	wait := m.timeouts.takeDue(&l.due)
+	ran += m.runDue()
+	switch {
+	case ran > 0:
+		limit = 0 // only look: the caller may have something new to do
+	case limit < 0 || wait >= 0 && wait < limit:
+		limit = wait
+	}
+	n, err := m.drv.Wait(l.batch, limit)
+	if err != nil {
+		return ran, m.ownerError(err)
+	}
+	l.next, l.n = 0, n
+	full := n == len(l.batch)
+	ran += m.runOwed()
+	if full && l.next == l.n && len(l.batch) < batchMax {
+		l.batch = make([]*driver.Request, 2*len(l.batch))
+		l.next, l.n = 0, 0
+	}
+	m.timeouts.takeDue(&l.due)
+	return ran + m.runDue(), nil
+}
+
+// runOwed delivers what came back and runs its callbacks.
+func (m *Manager) runOwed() (ran int) {
+	l := &m.loop
+	for l.next < l.n {
+		op := l.batch[l.next].Owner.(*Op)
+		l.next++
+		if op.chain != nil {
+			m.deliver(op, &l.calls)
+		} else {
+			m.claim(op)
+			if op.callback != nil {
+				op.callback(op)
+			}
+		}
+		ran++
+	}
+	for len(l.inline) > 0 || len(l.calls) > 0 {
+		if len(l.calls) > 0 {
+			op := l.calls[0]
+			l.calls = l.calls[1:]
+			op.callback(op)
+			continue
+		}
+		op := l.inline[0]
+		l.inline = l.inline[1:]
+		m.deliver(op, &l.calls)
+		ran++
+	}
+	return ran
+}
+
+func (m *Manager) runDue() (ran int) {
+	l := &m.loop
+	for len(l.due) > 0 {
+		t := l.due[0]
+		l.due = l.due[1:]
+		t.f()
+		ran++
+	}
+	l.due = l.due[:0]
+	return ran
+}
+
+// NextTimeout is how long it is until the next timeout expires, zero if one has, for a loop that waits on [Manager.Pollable].
+// ok is false if none is pending.
+func (m *Manager) NextTimeout() (d time.Duration, ok bool) {
+	if l := &m.loop; l.next < l.n || len(l.inline) > 0 || len(l.calls) > 0 || len(l.due) > 0 {
+		return 0, true
+	}
+	return m.timeouts.next()
+}
+
+// stepUntil steps until op is done (Do in caller-driven mode).
+func (m *Manager) stepUntil(ctx context.Context, op *Op) error {
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, m.poke)()
+	}
+	asked := false
+	for op.state == opActive {
+		if !asked && ctx.Err() != nil {
+			asked = true
+			m.cancel(op, causeOf(ctx))
+		}
+		if _, err := m.stepOwned(-1); err != nil {
+			return op.fail(err)
+		}
+	}
+	return nil
+}
+
+// closeOwned is Close in caller-driven mode.
+func (m *Manager) closeOwned() error {
+	if m.loop.closed {
+		return ErrManagerClosed
+	}
+	m.loop.closed = true
+	m.timeouts.stopAll()
+	for m.loop.live > 0 || m.loop.next < m.loop.n {
+		m.drv.CancelAll()
+		if _, err := m.stepOwned(-1); err != nil {
+			m.loop.closed = false // on the wrong goroutine: the owner can still do it
+			return err
+		}
+	}
+	// Wakes under way hold the driver open; each leaves at once.
+	if m.live.Add(closedBit) != closedBit {
+		<-m.drained
+	}
+	return m.drv.Close()
+}

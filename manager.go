@@ -1,0 +1,410 @@
+package ringport
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/shard"
+)
+
+// Manager starts operations on handles and delivers each completion exactly once. There are two ways to drive it, chosen by
+// [Config].CallerDriven:
+//
+// Threaded: workers of its own wait for completions and run callbacks. Every method may be called from any goroutine.
+//
+// Caller-driven: no goroutine, no lock. One goroutine owns the manager: the one that first starts an operation or calls
+// Step, which stays locked to its thread until Close. It alone calls the methods, all but Wake, which is anybody's. Start
+// only queues; Step submits what is queued, waits, and runs callbacks and timeouts.
+type Manager struct {
+	drv    driver.Driver
+	why    string
+	config Config
+	shared bool // threaded
+
+	live      atomic.Int64 // operations accepted and not yet claimed, plus closedBit
+	drained   chan struct{}
+	counters  counters
+	fastReads shard.Counter // reads that File answered from the page cache
+	here      atomic.Int64  // Do calls on regular files
+
+	timeouts timeouts
+	workers  workers   // threaded
+	loop     loopState // caller-driven: the owner's
+
+	ready readyList // threaded: operations done inline whose callback is the loop's to run
+	calls sync.Pool // *waiter
+}
+
+// closedBit in Manager.live: no new operation is accepted.
+const closedBit = int64(1) << 62
+
+// New makes a manager. Errors: *ConfigError for a configuration (or environment variable) that cannot be, *UnavailableError
+// for a backend asked for by name that this system does not have, else the system's own, EMFILE for instance. Without a
+// backend by name, one that is not permitted or not supported falls back to the next; Stats says why.
+func New(config Config) (*Manager, error) {
+	if err := config.complete(); err != nil {
+		return nil, err
+	}
+	drv, why, err := openDriver(&config)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{drv: drv, why: why, config: config, shared: !config.CallerDriven, drained: make(chan struct{}, 1)}
+	m.calls.New = func() any { return &waiter{make(chan struct{}, 1)} }
+	m.timeouts.init(m)
+	if m.shared {
+		m.workers.start(m)
+	} else {
+		m.loop.init()
+	}
+	return m, nil
+}
+
+var defaultManager = sync.OnceValues(func() (*Manager, error) { return New(Config{}) })
+
+// Default returns the process-wide manager, a threaded one, made on first use. It is never closed. Where none can be made,
+// which takes an exhausted descriptor table or a wrong RINGPORT_BACKEND, the error says why.
+func Default() (*Manager, error) { return defaultManager() }
+
+// begin makes op this manager's, or says why it cannot be started.
+func (m *Manager) begin(op *Op) error {
+	if err := op.check(); err != nil {
+		return op.fail(err)
+	}
+	if m.shared {
+		if m.live.Add(1)&closedBit != 0 {
+			m.leave()
+			return op.fail(ErrManagerClosed)
+		}
+		if s := atomic.LoadUint32(&op.state); s == opActive || !atomic.CompareAndSwapUint32(&op.state, s, opActive) {
+			m.leave()
+			return op.fail(ErrInFlight)
+		}
+	} else {
+		if m.loop.closed {
+			return op.fail(ErrManagerClosed)
+		}
+		if op.state == opActive {
+			return op.fail(ErrInFlight)
+		}
+		op.state = opActive
+		m.loop.live++
+	}
+	op.waiter, op.callback, op.chain = nil, nil, nil
+	if op.canceling.Load() {
+		op.canceling.Store(false)
+		op.cause.Store(nil)
+	}
+	op.req.Owner = op
+	op.req.Reset()
+	m.count(&m.counters.started[op.req.Kind])
+	return nil
+}
+
+// leave takes one operation out of live (threaded), and tells Close when it was the last.
+func (m *Manager) leave() {
+	if m.live.Add(-1) == closedBit {
+		select {
+		case m.drained <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// abandon undoes begin.
+func (m *Manager) abandon(op *Op) {
+	if m.shared {
+		atomic.AddInt64(&m.counters.started[op.req.Kind], -1)
+		atomic.StoreUint32(&op.state, opIdle)
+		m.leave()
+		return
+	}
+	m.counters.started[op.req.Kind]--
+	op.state = opIdle
+	m.loop.live--
+}
+
+// deliver makes op done and tells whoever waits for it: a goroutine in Do at once, a callback by putting op into calls.
+func (m *Manager) deliver(op *Op, calls *[]*Op) {
+	for op != nil {
+		w, c, succeeded := op.waiter, op.chain, op.chain != nil && whole(&op.req)
+		if !m.claim(op) {
+			return
+		}
+		if op.callback != nil {
+			*calls = append(*calls, op)
+		} else if w != nil {
+			w.ch <- struct{}{} // from here on op is not ours
+		}
+		if op = nil; c != nil {
+			op = m.follow(c, succeeded)
+		}
+	}
+}
+
+// claim makes op done, once: false if somebody else did. From then on op may be started again by whoever waits for it.
+func (m *Manager) claim(op *Op) bool {
+	k := op.req.Kind
+	if err := op.req.Err; err != nil {
+		if err == driver.ErrCanceled {
+			if m.closing() {
+				op.cause.CompareAndSwap(nil, &ErrManagerClosed)
+			}
+			m.count(&m.counters.canceled[k])
+		} else {
+			m.count(&m.counters.failed[k])
+		}
+	}
+	m.count(&m.counters.completed[k])
+	if !m.shared {
+		op.state = opDone
+		m.loop.live--
+		return true
+	}
+	if !atomic.CompareAndSwapUint32(&op.state, opActive, opDone) {
+		return false
+	}
+	m.leave()
+	return true
+}
+
+// Do starts op and waits until it is done. The result is op's, see [Op.Result]. When ctx ends, the operation is cancelled,
+// and Do waits for what became of it: data that moved is returned; otherwise the error wraps the context's. With a context
+// that is over already nothing is started.
+func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
+	if ctx.Err() != nil {
+		return 0, op.fail(causeOf(ctx))
+	}
+	if err := m.begin(op); err != nil {
+		return 0, err
+	}
+	if !m.shared {
+		m.queue(op)
+		if err := m.stepUntil(ctx, op); err != nil {
+			return 0, err
+		}
+		return op.Result()
+	}
+	if op.req.Flags&driver.Regular != 0 && ctx.Done() == nil {
+		if m.doHere(op) {
+			return op.Result()
+		}
+		defer m.here.Add(-1)
+	}
+	w := m.calls.Get().(*waiter)
+	op.waiter = w
+	op.req.Flags |= driver.Inline
+	if m.drv.Submit(&op.req) {
+		op.waiter = nil
+		m.count(&m.counters.inline[op.req.Kind])
+		m.claim(op)
+	} else {
+		m.await(ctx, op, w)
+	}
+	m.calls.Put(w)
+	return op.Result()
+}
+
+// await sleeps until w is signalled, and cancels op when ctx ends first.
+func (m *Manager) await(ctx context.Context, op *Op, w *waiter) {
+	m.cancelLate(op)
+	done := ctx.Done()
+	if done == nil {
+		<-w.ch
+		return
+	}
+	select {
+	case <-w.ch:
+	case <-done:
+		m.cancel(op, causeOf(ctx))
+		<-w.ch
+	}
+}
+
+// Start starts op and returns. When it is done, f is called with it, once: on a worker's goroutine (threaded), where it may
+// block, or from Step (caller-driven). It may start, cancel and close anything, op included. An error means that op was not
+// started and f will not be called.
+func (m *Manager) Start(op *Op, f func(op *Op)) error {
+	if f == nil {
+		return op.fail(ErrNilCallback)
+	}
+	if err := m.begin(op); err != nil {
+		return err
+	}
+	op.callback = f
+	m.queue(op)
+	return nil
+}
+
+// queue hands op, which has a callback or is stepped for, to the driver.
+func (m *Manager) queue(op *Op) {
+	op.req.Flags &^= driver.Inline
+	if m.drv.Submit(&op.req) {
+		m.count(&m.counters.inline[op.req.Kind])
+		m.finishInline(op)
+		return
+	}
+	if m.shared {
+		m.cancelLate(op)
+	}
+}
+
+// cancelLate passes on a cancel, or a Close, that came before or while op was submitted and so may not have found it: either
+// they see op in the driver, or this sees them. Op may be back, and started again, by now; then what it passes on is
+// that life's cancel, or none.
+func (m *Manager) cancelLate(op *Op) {
+	if op.canceling.Load() || m.closing() {
+		m.drv.Cancel(&op.req)
+	}
+}
+
+// closing reports whether Close was called.
+func (m *Manager) closing() bool { return m.live.Load()&closedBit != 0 || !m.shared && m.loop.closed }
+
+// doHere runs op on the calling goroutine, if it is the only one that is waiting for a regular file now: a lone caller loses
+// by handing its operation over and being woken (docs/decisions.md). A transfer of a regular file cannot be cancelled once it
+// is under way, by any backend, so nothing is lost. If it reports false, the caller takes itself out of m.here when done.
+func (m *Manager) doHere(op *Op) bool {
+	if execHere == nil || m.here.Add(1) != 1 {
+		return false
+	}
+	execHere(&op.req)
+	m.here.Add(-1)
+	m.count(&m.counters.inline[op.req.Kind])
+	m.claim(op)
+	return true
+}
+
+// finishInline leaves an operation that is back already to the loop: its callback never runs inside the caller's stack.
+func (m *Manager) finishInline(op *Op) {
+	if !m.shared {
+		m.loop.inline = append(m.loop.inline, op)
+		return
+	}
+	m.ready.push(op)
+	m.drv.Wake()
+}
+
+// Cancel asks that op end soon. Its result still comes through Do or the callback: what it did if it did something, else an
+// error that wraps ErrCanceled. Cancelling an operation that is not in flight does nothing. One of a chain ends those after
+// it as well.
+func (m *Manager) Cancel(op *Op) { m.cancel(op, ErrCanceled) }
+
+func (m *Manager) cancel(op *Op, cause error) {
+	if atomic.LoadUint32(&op.state) != opActive {
+		return
+	}
+	op.ask(cause)
+	m.drv.Cancel(&op.req)
+}
+
+// Flush submits what earlier Starts queued, without waiting for anything. Only a caller-driven manager queues; its Step
+// flushes too.
+func (m *Manager) Flush() error { return m.ownerError(m.drv.Flush()) }
+
+// Wake makes the loop look again: the current Step, or else the next, returns; a threaded manager's worker goes once round.
+// It may be called from any goroutine in both modes, and after Close, when it does nothing.
+func (m *Manager) Wake() {
+	m.counters.wakes.Add(1)
+	m.poke()
+}
+
+// poke wakes the loop without counting it as the user's.
+func (m *Manager) poke() {
+	if m.live.Add(1)&closedBit == 0 { // keeps Close from releasing the driver under us
+		m.drv.Wake()
+	}
+	m.leave()
+}
+
+// Attach makes a handle that was opened elsewhere ready for operations, or says why it cannot be. On Unix every open
+// descriptor is; on Windows it binds the handle to the completion port. Detach undoes it where the system can.
+func (m *Manager) Attach(h Handle) error { return m.onHandle("attach", h, m.drv.Attach) }
+
+// Detach ends what Attach began. The handle must have nothing in flight.
+func (m *Manager) Detach(h Handle) error { return m.onHandle("detach", h, m.drv.Detach) }
+
+func (m *Manager) onHandle(what string, h Handle, f func(Handle) error) error {
+	err := m.guard(func() error { return f(h) })
+	if err != nil {
+		op := Op{req: driver.Request{FD: h}}
+		return &OpError{Op: what, Name: op.displayName(), Err: err}
+	}
+	return nil
+}
+
+// RegisterBuffers gives the system buffers to keep mapped, for [ReadFixed] and [WriteFixed], which name them by index; nil
+// takes them back. Nothing may be in flight on earlier ones. They count against the memlock limit (ENOMEM). See
+// io_uring_register(2); backends without such a call just remember them.
+func (m *Manager) RegisterBuffers(bufs [][]byte) error {
+	return m.register("register buffers", func() error { return m.drv.RegisterBuffers(bufs) })
+}
+
+// RegisterFiles gives the system handles to keep open under an index, for [RegisteredFile]; nil takes them back. Closing the
+// originals does not affect them. See io_uring_register(2).
+func (m *Manager) RegisterFiles(hs []Handle) error {
+	return m.register("register files", func() error { return m.drv.RegisterFiles(hs) })
+}
+
+func (m *Manager) register(what string, f func() error) error {
+	if err := m.guard(f); err != nil {
+		return &OpError{Op: what, Name: m.drv.Name(), Err: m.ownerError(err)}
+	}
+	return nil
+}
+
+// guard runs f while the manager cannot be closed.
+func (m *Manager) guard(f func() error) error {
+	if m.live.Add(1)&closedBit != 0 {
+		m.leave()
+		return ErrManagerClosed
+	}
+	defer m.leave()
+	return f()
+}
+
+// Pollable returns a descriptor that polls readable while Step has something to do other than timeouts (see NextTimeout),
+// to wait on in a foreign event loop: flush, wait for the descriptor or the next timeout, step with a timeout of 0. ok is
+// false on a threaded manager and on backends without one.
+func (m *Manager) Pollable() (h Handle, ok bool) {
+	if m.shared || m.loop.closed {
+		return 0, false
+	}
+	return m.drv.Pollable()
+}
+
+// Close cancels everything in flight, waits for it, lets the last callbacks run, ends the workers and releases the ring or
+// pool. Pending timeouts never fire. A second Close returns ErrManagerClosed. In a callback it does all of that but wait
+// for that very callback.
+func (m *Manager) Close() error {
+	if !m.shared {
+		return m.closeOwned()
+	}
+	for {
+		v := m.live.Load()
+		if v&closedBit != 0 {
+			return ErrManagerClosed
+		}
+		if m.live.CompareAndSwap(v, v|closedBit) {
+			if v == 0 {
+				m.drained <- struct{}{}
+			}
+			break
+		}
+	}
+	m.timeouts.stopAll()
+	m.drv.CancelAll() // what reaches the driver later is cancelled by cancelLate
+	<-m.drained
+	m.workers.stop(m)
+	return m.drv.Close()
+}
+
+func (m *Manager) ownerError(err error) error {
+	if errors.Is(err, driver.ErrNotOwner) {
+		return ErrNotOwner
+	}
+	return err
+}

@@ -1,0 +1,127 @@
+package ringport
+
+import (
+	"io"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// Handle is a descriptor (Unix) or a HANDLE (Windows).
+type Handle = driver.Handle
+
+const (
+	// CurrentOffset, as an offset, means the handle's own position, as read(2) and write(2) use it. It is the only one
+	// for what has no position: pipes, terminals, sockets.
+	CurrentOffset = driver.CurrentOffset
+	// CurrentDir, as a directory, means the process's current directory (AT_FDCWD).
+	CurrentDir = driver.CurrentDir
+	// MaxTransferBytes is the most that one operation moves. Larger buffers are cut to it; what is left is the caller's to
+	// move with another operation, as after any short transfer. File does that by itself.
+	MaxTransferBytes = driver.MaxTransferBytes
+)
+
+// RegisteredFile is the handle that stands for entry index of the files given to [Manager.RegisterFiles].
+func RegisteredFile(index int) Handle { return driver.RegisteredHandle(index) }
+
+// The states of an Op. Only an idle or done one can be started, and exactly one goroutine wins the step from active to
+// done: the one that saw its completion.
+const (
+	opIdle uint32 = iota
+	opActive
+	opDone
+)
+
+// Op is one operation: a value, made by a constructor such as [Read], run by [Manager.Do] or [Manager.Start], and reusable
+// when it is done, by starting it again or by assigning another one to it. From its start to its completion it belongs to
+// the manager: it must not be copied, changed or assigned to, and its buffers must not be touched.
+type Op struct {
+	req driver.Request
+
+	state     uint32 // opIdle, opActive, opDone
+	canceling atomic.Bool
+	cause     atomic.Pointer[error] // why it was cancelled; the first one counts
+	waiter    *waiter               // Do waits here, or nil
+	callback  func(op *Op)          // Start's, or nil
+	chain     *chain                // the rest of a chain that the manager runs itself
+	name      string
+	noCopy    noCopy
+}
+
+// noCopy makes go vet complain about copies of a started Op.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
+// waiter is what a goroutine in Do sleeps on.
+type waiter struct{ ch chan struct{} }
+
+// Named sets the name that the operation's error shows, instead of the handle's number, and returns op.
+func (op *Op) Named(name string) *Op {
+	op.name = name
+	return op
+}
+
+// Result returns what a finished operation did: bytes, a descriptor, or events, as the constructor says, and its error: nil,
+// io.EOF, or an *OpError. Bytes that moved are reported even beside an error.
+func (op *Op) Result() (n int, err error) {
+	r := &op.req
+	if r.Err == nil {
+		if r.N == 0 && (r.Kind == driver.Read || r.Kind == driver.Readv) && r.Wanted() > 0 {
+			return 0, io.EOF
+		}
+		return r.N, nil
+	}
+	err = r.Err
+	if err == driver.ErrCanceled {
+		err = ErrCanceled
+		if cause := op.cause.Load(); cause != nil {
+			err = *cause
+		}
+	}
+	return r.N, op.fail(err)
+}
+
+// fail is err as this operation's error.
+func (op *Op) fail(err error) error {
+	return &OpError{Op: op.req.Kind.String(), Name: op.displayName(), Err: err}
+}
+
+func (op *Op) displayName() string {
+	switch {
+	case op.name != "":
+		return op.name
+	case op.req.Ext != nil && op.req.Ext.Path != "":
+		return op.req.Ext.Path
+	}
+	if i, ok := op.req.FD.Registered(); ok {
+		return "registered file " + strconv.Itoa(i)
+	}
+	return "handle " + strconv.Itoa(int(op.req.FD))
+}
+
+// ask records why op is to be cancelled. The first cause counts.
+func (op *Op) ask(cause error) {
+	op.cause.CompareAndSwap(nil, &cause)
+	op.canceling.Store(true)
+}
+
+// check says what is wrong with an operation that is about to start, nil if nothing is.
+func (op *Op) check() error {
+	r := &op.req
+	switch {
+	case r.Off < CurrentOffset:
+		return ErrNegativeOffset
+	case r.Kind >= driver.KindCount, needsExt[r.Kind] && r.Ext == nil:
+		return ErrInvalidOp
+	}
+	return nil
+}
+
+// needsExt marks the kinds that cannot do without Request.Ext.
+var needsExt = [driver.KindCount]bool{
+	driver.Readv: true, driver.Writev: true, driver.Splice: true, driver.Open: true, driver.Stat: true,
+	driver.Unlink: true, driver.Rename: true, driver.Mkdir: true, driver.Link: true, driver.Raw: true,
+}
