@@ -40,6 +40,9 @@ type Driver struct {
 	bufs    [][]byte // registered: kept reachable
 
 	entering atomic.Bool // shared mode: one goroutine at a time submits, for all
+	// gathering: Wait has handed out a batch and will submit when it comes back, so that those it wakes, which often start
+	// their next request at once, need not enter the kernel one by one.
+	gathering atomic.Bool
 	woken    atomic.Bool
 	threads  chan struct{} // one token for each request that the ring cannot do, while it blocks a thread
 	fallen   []*driver.Request
@@ -182,7 +185,8 @@ func (d *Driver) Submit(r *driver.Request) bool {
 	if done {
 		return true
 	}
-	if r.Flags&driver.More == 0 {
+	// Wait clears gathering before it looks for submissions, and this one was published before gathering is looked at.
+	if r.Flags&driver.More == 0 && !d.gathering.Load() {
 		inline := r.Flags&driver.Inline != 0
 		d.kick() // from here on r may be back already, unless the caller takes it itself
 		return inline && d.take(r)

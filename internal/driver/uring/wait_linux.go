@@ -3,6 +3,7 @@ package uring
 import (
 	"errors"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,11 +17,23 @@ func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, erro
 	if d.owned {
 		return d.waitOwned(batch, timeout)
 	}
-	if n, woken := d.look(batch); n > 0 || woken || timeout == 0 {
-		return n, nil
+	if d.gathering.Load() {
+		runtime.Gosched() // those that the last batch woke run first, and leave their next requests
+		d.gathering.Store(false)
 	}
-	return d.poll.wait(d, batch, timeout), nil
+	n, woken := d.look(batch)
+	if n == 0 && !woken && timeout != 0 {
+		n = d.poll.wait(d, batch, timeout)
+	}
+	if n >= gatherFrom {
+		d.gathering.Store(true)
+	}
+	return n, nil
 }
+
+// gatherFrom is how many completions make a batch whose followers are submitted together. Below it the yield costs more than
+// the system calls it saves.
+const gatherFrom = 2
 
 // look takes what is there (shared mode), and reports whether Wait has been woken.
 func (d *Driver) look(batch []*driver.Request) (n int, woken bool) {
