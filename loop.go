@@ -9,8 +9,9 @@ import (
 
 // loopState is a caller-driven manager's loop. Its owner alone touches it.
 type loopState struct {
-	closed bool
-	live   int64
+	closed   bool // Close was called
+	released bool // Close is through: the driver is no more
+	live     int64
 
 	// batch[next:n] came back and waits for its callback. The cursor is here and not in a variable of step, so that a
 	// callback may step (Do, Close): the inner step goes on where the outer one stands.
@@ -44,6 +45,8 @@ func (m *Manager) stepOwned(limit time.Duration) (ran int, err error) {
 	wait := m.timeouts.takeDue(&l.due)
 	ran += m.runDue()
 	switch {
+	case l.released: // by a callback
+		return ran, nil
 	case ran > 0:
 		limit = 0 // only look: the caller may have something new to do
 	case limit < 0 || wait >= 0 && wait < limit:
@@ -152,5 +155,6 @@ func (m *Manager) closeOwned() error {
 	if m.live.Add(closedBit) != closedBit {
 		<-m.drained
 	}
+	m.loop.released = true
 	return m.drv.Close()
 }

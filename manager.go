@@ -303,7 +303,7 @@ func (m *Manager) cancel(op *Op, cause error) {
 
 // Flush submits what earlier Starts queued, without waiting for anything. Only a caller-driven manager queues; its Step
 // flushes too.
-func (m *Manager) Flush() error { return m.ownerError(m.drv.Flush()) }
+func (m *Manager) Flush() error { return m.ownerError(m.guard(m.drv.Flush)) }
 
 // Wake makes the loop look again: the current Step, or else the next, returns; a threaded manager's worker goes once round.
 // It may be called from any goroutine in both modes, and after Close, when it does nothing.

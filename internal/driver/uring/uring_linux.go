@@ -37,16 +37,21 @@ type Driver struct {
 	free  []uint32
 	// retries are cancels and restarted requests that found the queue full; Wait passes them on.
 	retries []retry
-	bufs    [][]byte // registered: kept reachable
 
-	entering atomic.Bool // shared mode: one goroutine at a time submits, for all
+	registering sync.Mutex // over bufs and the system calls that change them
+	bufs        [][]byte   // registered: kept reachable
+
+	// Shared mode: one goroutine at a time submits, for all. What is published and not yet sent is counted here and not read off
+	// the mapped queue, since a kick may come when its request is long back and the ring is closed.
+	entering        atomic.Bool
+	published, sent atomic.Uint32
 	// gathering: Wait has handed out a batch and will submit when it comes back, so that those it wakes, which often start
 	// their next request at once, need not enter the kernel one by one.
 	gathering atomic.Bool
-	woken    atomic.Bool
-	threads  chan struct{} // one token for each request that the ring cannot do, while it blocks a thread
-	fallen   []*driver.Request
-	fallMu   sync.Mutex // over fallen
+	woken     atomic.Bool
+	threads   chan struct{} // one token for each request that the ring cannot do, while it blocks a thread
+	fallen    []*driver.Request
+	fallMu    sync.Mutex // over fallen
 
 	poll *poller // shared mode: the ring's descriptor in the runtime's poller
 
@@ -210,9 +215,20 @@ func (d *Driver) queue(r *driver.Request, how *entry) (done bool) {
 	data := d.hold(r)
 	how.fill(sqe, r)
 	sqe.UserData = data
-	d.ring.Publish()
+	d.publish(1)
 	return false
 }
+
+// publish lets the kernel see n more submissions.
+func (d *Driver) publish(n uint32) {
+	d.ring.Publish()
+	if !d.owned {
+		d.published.Add(n)
+	}
+}
+
+// unsent is how many submissions are published and not known to be taken.
+func (d *Driver) unsent() uint32 { return d.published.Load() - d.sent.Load() }
 
 // hold gives r a slot and returns its user data.
 func (d *Driver) hold(r *driver.Request) uint64 {
@@ -256,7 +272,7 @@ func (d *Driver) room(n int) {
 	for d.ring.Room() < n {
 		d.mu.Unlock()
 		d.kick()
-		if d.ring.Pending() != 0 { // another goroutine is submitting
+		if d.unsent() != 0 { // another goroutine is submitting
 			runtime.Gosched()
 		}
 		d.mu.Lock()
@@ -265,8 +281,14 @@ func (d *Driver) room(n int) {
 
 // kick submits what is queued (shared mode). If another goroutine is submitting, that one looks again when it is done.
 func (d *Driver) kick() {
-	for d.ring.Pending() != 0 && d.entering.CompareAndSwap(false, true) {
-		_, errno := d.ring.Submit(d.ring.Pending(), 0)
+	for d.unsent() != 0 && d.entering.CompareAndSwap(false, true) {
+		taken, errno := 0, unix.Errno(0)
+		if n := d.unsent(); n != 0 {
+			taken, errno = d.ring.Submit(n, 0)
+		}
+		if errno == 0 {
+			d.sent.Add(uint32(taken))
+		}
 		d.entering.Store(false)
 		switch errno {
 		case 0, unix.EINTR:
@@ -292,9 +314,6 @@ func (d *Driver) signal() {
 
 // take completes r on the spot if its completion is the next in the queue.
 func (d *Driver) take(r *driver.Request) bool {
-	if !d.ring.HasCompletions() {
-		return false
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.inFlight(r) {
@@ -343,7 +362,7 @@ func (d *Driver) SubmitChain(rs []*driver.Request) bool {
 		}
 		r.State.Linked = true
 	}
-	d.ring.Publish()
+	d.publish(uint32(len(rs)))
 	if !d.owned {
 		d.mu.Unlock()
 		d.kick()
@@ -404,7 +423,7 @@ func (d *Driver) armEvent() {
 	}
 	sqe.Opcode, sqe.FD, sqe.Len, sqe.OpFlags = ring.OpPollAdd, int32(d.eventFD), ring.PollAddMulti, unix.POLLIN
 	sqe.UserData = eventData
-	d.ring.Publish()
+	d.publish(1)
 }
 
 // Wake implements driver.Driver.
@@ -429,6 +448,8 @@ func (d *Driver) RegisterBuffers(bufs [][]byte) error {
 			return err
 		}
 	}
+	d.registering.Lock()
+	defer d.registering.Unlock()
 	if d.bufs != nil {
 		if err := d.ring.UnregisterBuffers(); err != nil {
 			return err
@@ -452,6 +473,8 @@ func (d *Driver) RegisterFiles(hs []driver.Handle) error {
 			return err
 		}
 	}
+	d.registering.Lock()
+	defer d.registering.Unlock()
 	if err := d.ring.UnregisterFiles(); err != nil && err != unix.ENXIO {
 		return err
 	}
@@ -470,6 +493,9 @@ func (d *Driver) Threads() int { return len(d.threads) }
 
 // Close implements driver.Driver. The ring goes first, so that nothing in the kernel can write into what is let go after it.
 func (d *Driver) Close() error {
+	for !d.owned && !d.entering.CompareAndSwap(false, true) {
+		runtime.Gosched() // a kick for a request that is back already; from here on nobody enters
+	}
 	if d.poll != nil {
 		d.poll.close()
 	}
@@ -480,7 +506,9 @@ func (d *Driver) Close() error {
 	if d.owned && d.ready {
 		runtime.UnlockOSThread()
 	}
+	d.lock()
 	d.slots, d.bufs = nil, nil
+	d.unlock()
 	return err
 }
 

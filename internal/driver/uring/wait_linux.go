@@ -47,9 +47,7 @@ func (d *Driver) look(batch []*driver.Request) (n int, woken bool) {
 	n = d.reap(batch)
 	d.retry()
 	d.mu.Unlock()
-	if d.ring.Pending() != 0 {
-		d.kick()
-	}
+	d.kick()
 	if woken {
 		n += d.takeFallen(batch[n:])
 	}
@@ -221,7 +219,7 @@ func (d *Driver) restart(r *driver.Request) {
 		table[r.Kind].fill(sqe, r)
 	}
 	sqe.UserData = d.data(r)
-	d.ring.Publish()
+	d.publish(1)
 }
 
 // Cancel implements driver.Driver.
@@ -272,7 +270,7 @@ func (d *Driver) sendCancel(r *driver.Request) {
 	}
 	data := d.data(r)
 	sqe.Opcode, sqe.FD, sqe.Addr, sqe.UserData = ring.OpAsyncCancel, -1, data, data|cancelBit
-	d.ring.Publish()
+	d.publish(1)
 }
 
 // cancelAnswered looks at the kernel's answer to a cancel of r, which is still in flight. ENOENT for a request whose place in
