@@ -1,0 +1,354 @@
+//go:build unix
+
+package ringport
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must happen. It ends a hang; nothing is measured by it.
+const patience = 60 * time.Second
+
+// backendsVariable lists the backends to test, separated by commas, where the tests should not find out for themselves.
+const backendsVariable = "RINGPORT_TEST_BACKENDS"
+
+// TestMain checks that all tests together leave nothing behind: no goroutine, no descriptor and no kernel thread.
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childVariable); name != "" {
+		os.Exit(beChild(name))
+	}
+	warmUp()
+	before := descriptors()
+	code := m.Run()
+	if code == 0 {
+		if err := leftBehind(before); err != nil {
+			fmt.Fprintln(os.Stderr, "FAIL: the tests left something behind:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// warmUp makes the runtime open the descriptors that it keeps for good.
+func warmUp() {
+	r, w, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	r.SetReadDeadline(time.Now())
+	r.Read(make([]byte, 1))
+	r.Close()
+	w.Close()
+}
+
+// leftBehind closes the default manager, which nobody else does, and reports what there is then that was not there before.
+func leftBehind(before map[string]string) error {
+	m, err := Default()
+	if err == nil {
+		err = m.Close()
+	}
+	if err != nil {
+		return err
+	}
+	return eventually(func() error {
+		runtime.GC() // os.File's that a test forgot are its own affair, and closed by this
+		return errors.Join(strangeGoroutines(), strangeDescriptors(before), kernelWorkers())
+	})
+}
+
+// eventually asks check until it has no objection any more, for as long as patience lasts, and returns its last one.
+func eventually(check func() error) error {
+	for end := time.Now().Add(patience); ; runtime.Gosched() {
+		if err := check(); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// strangeGoroutines reports goroutines other than the caller that run or were made by this module's code.
+func strangeGoroutines() error {
+	all := make([]byte, 1<<20)
+	all = all[:runtime.Stack(all, true)]
+	var errs []error
+	for i, stack := range bytes.Split(all, []byte("\n\n")) {
+		if i > 0 && bytes.Contains(stack, []byte("github.com/ringport/ringport")) {
+			errs = append(errs, fmt.Errorf("goroutine left: %s", stack))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// descriptors are this process's, with what they stand for. Where the system has no list it returns none.
+func descriptors() map[string]string {
+	all := map[string]string{}
+	for _, dir := range []string{"/proc/self/fd", "/dev/fd"} {
+		names, err := filepath.Glob(dir + "/*")
+		if err != nil || len(names) == 0 {
+			continue
+		}
+		for _, name := range names {
+			// The one that lists the directory is closed by now.
+			if target, err := os.Readlink(name); err == nil {
+				all[filepath.Base(name)] = target
+			}
+		}
+		break
+	}
+	return all
+}
+
+func strangeDescriptors(before map[string]string) error {
+	var errs []error
+	for fd, target := range descriptors() {
+		if before[fd] != target {
+			errs = append(errs, fmt.Errorf("descriptor %s left: %s", fd, target))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// kernelWorkers reports threads that io_uring made in this process.
+func kernelWorkers() error {
+	names, _ := filepath.Glob("/proc/self/task/*/comm")
+	var errs []error
+	for _, name := range names {
+		if comm, err := os.ReadFile(name); err == nil && bytes.HasPrefix(comm, []byte("iou-")) {
+			errs = append(errs, fmt.Errorf("thread left: %s", bytes.TrimSpace(comm)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// backendsHere are the backends that every test runs on.
+func backendsHere(t testing.TB) (names []string) {
+	t.Helper()
+	if list := os.Getenv(backendsVariable); list != "" {
+		return strings.Split(list, ",")
+	}
+	for _, b := range backends {
+		m, err := New(Config{Backend: b.name})
+		if err == nil {
+			names = append(names, b.name)
+			m.Close()
+			continue
+		}
+		var unavailable *UnavailableError
+		if why := forbidden(); errors.As(err, &unavailable) && why != "" {
+			t.Logf("not on %s, because %s: %v", b.name, why, err)
+			continue
+		}
+		t.Fatalf("this system should have %s; %s=pool tests without: %v", b.name, backendsVariable, err)
+	}
+	return names
+}
+
+// forbidden is why io_uring need not be there; empty if it should be.
+func forbidden() string {
+	if status, err := os.ReadFile("/proc/self/status"); err == nil && bytes.Contains(status, []byte("\nSeccomp:\t2")) {
+		return "this process is under a seccomp filter"
+	}
+	if v, err := os.ReadFile("/proc/sys/kernel/io_uring_disabled"); err == nil && string(bytes.TrimSpace(v)) != "0" {
+		return "kernel.io_uring_disabled is set"
+	}
+	return ""
+}
+
+func modeName(callerDriven bool) string {
+	if callerDriven {
+		return "caller-driven"
+	}
+	return "threaded"
+}
+
+// forEach runs f on each backend in both modes.
+func forEach(t *testing.T, f func(t *testing.T, c Config)) {
+	t.Helper()
+	forEachIn(t, f, false, true)
+}
+
+// forThreaded runs f on each backend in threaded mode.
+func forThreaded(t *testing.T, f func(t *testing.T, c Config)) {
+	t.Helper()
+	forEachIn(t, f, false)
+}
+
+// forCallerDriven runs f on each backend in caller-driven mode.
+func forCallerDriven(t *testing.T, f func(t *testing.T, c Config)) {
+	t.Helper()
+	forEachIn(t, f, true)
+}
+
+func forEachIn(t *testing.T, f func(t *testing.T, c Config), modes ...bool) {
+	t.Helper()
+	for _, name := range backendsHere(t) {
+		for _, callerDriven := range modes {
+			t.Run(name+"/"+modeName(callerDriven), func(t *testing.T) {
+				f(t, Config{Backend: name, CallerDriven: callerDriven})
+			})
+		}
+	}
+}
+
+// open makes a manager that the end of the test closes, unless it is closed by then.
+func open(t testing.TB, c Config) *Manager {
+	t.Helper()
+	m, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil && !errors.Is(err, ErrManagerClosed) {
+			t.Error("close:", err)
+		}
+	})
+	return m
+}
+
+// result is what an operation did.
+type result struct {
+	n   int
+	err error
+}
+
+// start starts op. Its result comes through the channel, with room for a second one that must not come.
+func start(t testing.TB, m *Manager, op *Op) <-chan result {
+	t.Helper()
+	ch := make(chan result, 2)
+	if err := m.Start(op, func(op *Op) {
+		n, err := op.Result()
+		ch <- result{n, err}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return ch
+}
+
+// receive returns what a callback sends to ch, and steps a caller-driven manager until one has. Who sends from another
+// goroutine calls Wake.
+func receive[T any](t testing.TB, m *Manager, ch <-chan T) T {
+	t.Helper()
+	if m.shared {
+		select {
+		case v := <-ch:
+			return v
+		case <-time.After(patience):
+			t.Fatalf("nothing came; %+v", m.Stats())
+		}
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		select {
+		case v := <-ch:
+			return v
+		default:
+		}
+		if _, err := m.Step(patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("nothing came; %+v", m.Stats())
+	panic("unreachable")
+}
+
+// do is Do without a context.
+func do(t testing.TB, m *Manager, op *Op) int {
+	t.Helper()
+	n, err := m.Do(t.Context(), op)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// pipe returns the two ends of a pipe in blocking mode. The end of the test closes them.
+func pipe(t testing.TB) (r, w Handle) {
+	t.Helper()
+	var p [2]int
+	if err := syscall.Pipe(p[:]); err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range p {
+		syscall.CloseOnExec(fd)
+		t.Cleanup(func() { syscall.Close(fd) })
+	}
+	return Handle(p[0]), Handle(p[1])
+}
+
+// put writes s to w, past the manager.
+func put(t testing.TB, w Handle, s string) {
+	t.Helper()
+	if n, err := syscall.Write(int(w), []byte(s)); n != len(s) || err != nil {
+		t.Errorf("write of %q: %d, %v", s, n, err)
+	}
+}
+
+// tempFile makes a file with the given content. The end of the test closes it.
+func tempFile(t testing.TB, content []byte) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if _, err := f.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// childVariable names the function that a child process runs instead of the tests.
+const childVariable = "RINGPORT_TEST_CHILD"
+
+// children are what child processes do: what must not happen in the process of the tests. An error is printed and makes the
+// exit status 1.
+var children = map[string]func() error{}
+
+// child registers f under name, as a package-level variable's initial value.
+func child(name string, f func() error) string {
+	children[name] = f
+	return name
+}
+
+func beChild(name string) int {
+	f := children[name]
+	if f == nil {
+		fmt.Fprintln(os.Stderr, "no such child:", name)
+		return 1
+	}
+	if err := f(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// childCommand is this test binary as a child process that runs the function registered under name.
+func childCommand(t testing.TB, name string, env ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(append(os.Environ(), childVariable+"="+name), env...)
+	return cmd
+}
+
+// runChild runs a child that must succeed, and returns what it printed.
+func runChild(t testing.TB, name string, env ...string) string {
+	t.Helper()
+	out, err := childCommand(t, name, env...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("child %s: %v\n%s", name, err, out)
+	}
+	return string(out)
+}
