@@ -181,6 +181,11 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	if err := m.begin(op); err != nil {
 		return 0, err
 	}
+	return m.run(ctx, op, op.req.Flags&driver.Regular != 0 && ctx.Done() == nil)
+}
+
+// run is Do after begin. Here says that op may run on the calling goroutine: it ends by itself, and nothing is to end it sooner.
+func (m *Manager) run(ctx context.Context, op *Op, here bool) (int, error) {
 	if !m.shared {
 		m.queue(op)
 		if err := m.stepUntil(ctx, op); err != nil {
@@ -188,7 +193,7 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 		}
 		return op.Result()
 	}
-	if op.req.Flags&driver.Regular != 0 && ctx.Done() == nil {
+	if here {
 		if m.doHere(op) {
 			return op.Result()
 		}
