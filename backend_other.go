@@ -9,3 +9,5 @@ var backends []backend
 
 // execHere runs a request's system call on the calling goroutine; nil: this system has no such way.
 var execHere func(*driver.Request)
+
+func isRegular(h Handle) bool { return false }

@@ -38,6 +38,9 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 	if ctx.Err() != nil {
 		return ops[0].fail(causeOf(ctx))
 	}
+	if done, err := m.doChainHere(ctx, ops); done {
+		return err
+	}
 	w := m.calls.Get().(*waiter)
 	defer m.calls.Put(w)
 	if err := m.startChain(nil, w, ops); err != nil {
@@ -75,7 +78,8 @@ func chainError(ops []*Op) error {
 	return nil
 }
 
-func (m *Manager) startChain(f func(op *Op), w *waiter, ops []*Op) error {
+// beginAll begins all of ops or none.
+func (m *Manager) beginAll(ops []*Op) error {
 	for i, op := range ops {
 		if err := m.begin(op); err != nil {
 			for _, begun := range ops[:i] {
@@ -83,6 +87,16 @@ func (m *Manager) startChain(f func(op *Op), w *waiter, ops []*Op) error {
 			}
 			return err
 		}
+	}
+	return nil
+}
+
+func (m *Manager) startChain(f func(op *Op), w *waiter, ops []*Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	if err := m.beginAll(ops); err != nil {
+		return err
 	}
 	c := chains.Get().(*chain)
 	c.ops, c.reqs = append(c.ops[:0], ops...), c.reqs[:0]

@@ -29,6 +29,7 @@ type Manager struct {
 	counters  counters
 	fastReads shard.Counter // reads that File answered from the page cache
 	here      atomic.Int64  // Do calls on regular files
+	syncing   atomic.Int64  // syncs and chains that run on their callers' goroutines
 
 	timeouts timeouts
 	workers  workers   // threaded
@@ -94,7 +95,7 @@ func (m *Manager) begin(op *Op) error {
 		m.loop.live++
 	}
 	op.waiter, op.callback, op.chain = nil, nil, nil
-	if op.canceling.Load() {
+	if op.canceling.Load() || op.cause.Load() != nil { // Close gives a cause without being asked to cancel
 		op.canceling.Store(false)
 		op.cause.Store(nil)
 	}
@@ -269,20 +270,6 @@ func (m *Manager) cancelLate(op *Op) {
 // closing reports whether Close was called.
 func (m *Manager) closing() bool { return m.live.Load()&closedBit != 0 || !m.shared && m.loop.closed }
 
-// doHere runs op on the calling goroutine, if it is the only one that is waiting for a regular file now: a lone caller loses
-// by handing its operation over and being woken (docs/decisions.md). A transfer of a regular file cannot be cancelled once it
-// is under way, by any backend, so nothing is lost. If it reports false, the caller takes itself out of m.here when done.
-func (m *Manager) doHere(op *Op) bool {
-	if execHere == nil || m.here.Add(1) != 1 {
-		return false
-	}
-	execHere(&op.req)
-	m.here.Add(-1)
-	m.count(&m.counters.inline[op.req.Kind])
-	m.claim(op)
-	return true
-}
-
 // finishInline leaves an operation that is back already to the loop: its callback never runs inside the caller's stack.
 func (m *Manager) finishInline(op *Op) {
 	if !m.shared {
@@ -395,13 +382,17 @@ func (m *Manager) Close() error {
 		}
 		if m.live.CompareAndSwap(v, v|closedBit) {
 			if v == 0 {
-				m.drained <- struct{}{}
+				select {
+				case m.drained <- struct{}{}:
+				default: // a Wake that came after the swap was the last to leave
+				}
 			}
 			break
 		}
 	}
 	m.timeouts.stopAll()
 	m.drv.CancelAll() // what reaches the driver later is cancelled by cancelLate
+	m.workers.fillIn(m)
 	<-m.drained
 	m.workers.stop(m)
 	return m.drv.Close()

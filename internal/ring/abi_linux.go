@@ -144,17 +144,18 @@ const (
 
 // Operations of io_uring_register.
 const (
-	registerBuffers       = 0
-	unregisterBuffers     = 1
-	registerFiles         = 2
-	unregisterFiles       = 3
-	registerEventFD       = 4
-	unregisterEventFD     = 5
-	registerProbe         = 8
-	registerEnableRings   = 12
-	registerPbufRing      = 22
-	unregisterPbufRing    = 23
-	registerSyncCancelReg = 24
+	registerBuffers        = 0
+	unregisterBuffers      = 1
+	registerFiles          = 2
+	unregisterFiles        = 3
+	registerEventFD        = 4
+	unregisterEventFD      = 5
+	registerProbe          = 8
+	registerEnableRings    = 12
+	registerIOWQMaxWorkers = 19
+	registerPbufRing       = 22
+	unregisterPbufRing     = 23
+	registerSyncCancelReg  = 24
 )
 
 const (

@@ -112,3 +112,11 @@ func (r *Ring) SyncCancel(userData uint64) error {
 	_, err := r.register(registerSyncCancelReg, unsafe.Pointer(&arg), 1)
 	return err
 }
+
+// SetMaxWorkers bounds the kernel's worker threads for requests that block: bounded ones (files, block devices) and unbounded
+// ones (pipes, terminals), for each NUMA node (since Linux 5.15). Zero leaves one as it is.
+func (r *Ring) SetMaxWorkers(bounded, unbounded uint32) error {
+	v := [2]uint32{bounded, unbounded}
+	_, err := r.register(registerIOWQMaxWorkers, unsafe.Pointer(&v), len(v))
+	return err
+}

@@ -105,6 +105,8 @@ func Open(o driver.Options) (*Driver, error) {
 		r.Close()
 		return nil, &driver.UnavailableError{Backend: Name, Reason: "the kernel is older than Linux 5.12", Err: unix.ENOSYS}
 	}
+	// Without this, fewer syncs run at a time than the disk could merge: 8 on two processors. Best effort: Linux 5.15.
+	r.SetMaxWorkers(uint32(o.MaxThreads), 0)
 	if d.ops, err = r.Probe(); err == nil {
 		if d.owned {
 			d.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+)
+
+//go:embed nop.c
+var nopSource []byte
+
+// cNop runs nop.c, which it compiles first.
+func cNop(e *environment) (figures, error) {
+	program := e.built["nop"]
+	if program == "" {
+		cc, err := exec.LookPath("cc")
+		if err != nil {
+			return figures{}, errMissing{"a C compiler (cc)"}
+		}
+		program = filepath.Join(e.dir, "nop")
+		cmd := exec.CommandContext(e.ctx, cc, "-O2", "-x", "c", "-", "-o", program, "-luring")
+		cmd.Stdin = bytes.NewReader(nopSource)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return figures{}, errMissing{"liburing for C: " + string(bytes.SplitN(out, []byte("\n"), 2)[0])}
+		}
+		e.built["nop"] = program
+	}
+	return parse(exec.CommandContext(e.ctx, program, fmt.Sprint(e.seconds)))
+}
+
+// fio runs fio's io_uring engine on the data file.
+func fio(e *environment, depth int) (figures, error) {
+	program, err := exec.LookPath("fio")
+	if err != nil {
+		return figures{}, errMissing{"fio"}
+	}
+	data, err := e.dataFile()
+	if err != nil {
+		return figures{}, err
+	}
+	out, err := exec.CommandContext(e.ctx, program, "--name=r", "--filename="+data, "--rw=randread", "--bs=4k", "--direct=1",
+		"--ioengine=io_uring", "--iodepth="+strconv.Itoa(depth), "--time_based", "--runtime="+fmt.Sprint(e.seconds),
+		"--output-format=json").Output()
+	if err != nil {
+		return figures{}, fmt.Errorf("fio: %w", err)
+	}
+	var report struct {
+		Jobs []struct {
+			User   float64 `json:"usr_cpu"`
+			System float64 `json:"sys_cpu"`
+			Read   struct {
+				Operations float64 `json:"total_ios"`
+				RuntimeMS  float64 `json:"runtime"`
+			} `json:"read"`
+		} `json:"jobs"`
+	}
+	if err := json.Unmarshal(out, &report); err != nil || len(report.Jobs) != 1 {
+		return figures{}, fmt.Errorf("fio printed something else than one job: %w", err)
+	}
+	job := report.Jobs[0]
+	seconds := job.Read.RuntimeMS / 1000
+	return figures{Operations: job.Read.Operations, Seconds: seconds, CPUSeconds: (job.User + job.System) / 100 * seconds}, nil
+}
+
+// copyOurs and copyTheirs copy what prepare made, to a fresh place, with dropped caches.
+func copyOurs(e *environment, prepare func(*environment) (string, error)) (figures, error) {
+	program := e.built["ringport"]
+	if program == "" {
+		program = filepath.Join(e.dir, "ringport")
+		cmd := exec.CommandContext(e.ctx, "go", "build", "-o", program, "github.com/ringport/ringport/cmd/ringport")
+		cmd.Dir = filepath.Join("..", "cmd", "ringport")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return figures{}, fmt.Errorf("build the command: %w: %s", err, out)
+		}
+		e.built["ringport"] = program
+	}
+	return copyWith(e, prepare, program, "cp", "--quiet")
+}
+
+func copyTheirs(e *environment, prepare func(*environment) (string, error)) (figures, error) {
+	program, err := exec.LookPath("cp")
+	if err != nil {
+		return figures{}, errMissing{"coreutils cp"}
+	}
+	return copyWith(e, prepare, program, "-a")
+}
+
+func copyWith(e *environment, prepare func(*environment) (string, error), command ...string) (figures, error) {
+	source, err := prepare(e)
+	if err != nil {
+		return figures{}, err
+	}
+	target := filepath.Join(e.dir, "copy")
+	if err := os.RemoveAll(target); err != nil {
+		return figures{}, err
+	}
+	if err := dropCaches(); err != nil {
+		return figures{}, err
+	}
+	f, err := timed(exec.CommandContext(e.ctx, command[0], append(command[1:], source, target)...))
+	os.RemoveAll(target)
+	return f, err
+}
+
+// dropCaches writes everything back and empties the page cache, which takes root.
+func dropCaches() error {
+	if err := exec.Command("sync").Run(); err != nil {
+		return errMissing{"sync(1)"}
+	}
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+		return errMissing{"the right to drop caches (root on Linux)"}
+	}
+	return nil
+}
+
+func makeBigFile(e *environment) (string, error) {
+	name := filepath.Join(e.dir, "big")
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	}
+	data, err := e.dataFile()
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	for range 2 { // 2 GiB
+		part, err := os.Open(data)
+		if err != nil {
+			return "", err
+		}
+		_, err = f.ReadFrom(part)
+		part.Close()
+		if err != nil {
+			return "", err
+		}
+	}
+	return name, f.Sync()
+}
+
+// makeTree makes 20,000 files of 0 to 16 KiB in 200 folders.
+func makeTree(e *environment) (string, error) {
+	root := filepath.Join(e.dir, "tree")
+	if _, err := os.Stat(root); err == nil {
+		return root, nil
+	}
+	content := make([]byte, 16<<10)
+	for i := range content {
+		content[i] = byte(i * 7)
+	}
+	for d := range 200 {
+		dir := filepath.Join(root, fmt.Sprintf("d%03d", d))
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", err
+		}
+		for i := range 100 {
+			name := filepath.Join(dir, fmt.Sprintf("f%02d", i))
+			if err := os.WriteFile(name, content[:(d*100+i)*3541%len(content)], 0o600); err != nil {
+				return "", err
+			}
+		}
+	}
+	return root, nil
+}

@@ -1,0 +1,63 @@
+package ringport
+
+import (
+	"context"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// Some operations are run on the goroutine that waits for them, since handing them over can only lose (docs/decisions.md).
+// They are such as end by themselves, which no backend can cancel once they have begun, and their context cannot end.
+
+// doHere runs op, on a regular file, if it is the only one that is waiting for a regular file now: nobody could be woken sooner.
+// If it reports false, the caller takes itself out of m.here when it is done.
+func (m *Manager) doHere(op *Op) bool {
+	if execHere == nil || m.here.Add(1) != 1 {
+		return false
+	}
+	m.runHere(op)
+	m.here.Add(-1)
+	return true
+}
+
+// runHere makes op's system call and claims its result.
+func (m *Manager) runHere(op *Op) {
+	execHere(&op.req)
+	m.count(&m.counters.inline[op.req.Kind])
+	m.claim(op)
+}
+
+// doChainHere runs a chain that ends with a sync, such as an append to a log. A sync keeps a thread busy on every backend, and
+// the caller's is as good as any.
+func (m *Manager) doChainHere(ctx context.Context, ops []*Op) (done bool, err error) {
+	if !m.shared || execHere == nil || ctx.Done() != nil || !syncs(ops[len(ops)-1]) {
+		return false, nil
+	}
+	for _, op := range ops {
+		if r := &op.req; !syncs(op) && r.Flags&driver.Regular == 0 && !(r.Kind.Transfers() && isRegular(r.FD)) {
+			return false, nil
+		}
+	}
+	defer m.syncing.Add(-1)
+	if m.syncing.Add(1) > int64(m.config.MaxThreads) {
+		return false, nil
+	}
+	if err := m.beginAll(ops); err != nil {
+		return true, err
+	}
+	broken := false
+	for _, op := range ops {
+		if broken {
+			op.req.Err = driver.ErrCanceled
+			m.claim(op)
+			continue
+		}
+		execHere(&op.req)
+		broken = !whole(&op.req)
+		m.count(&m.counters.inline[op.req.Kind])
+		m.claim(op)
+	}
+	return true, chainError(ops)
+}
+
+func syncs(op *Op) bool { return op.req.Kind == driver.Fsync || op.req.Kind == driver.Fdatasync }
