@@ -19,8 +19,8 @@ func (d *Driver) fallBack(r *driver.Request) bool {
 		<-d.threads
 		d.fallMu.Lock()
 		d.fallen = append(d.fallen, r)
+		d.signal() // under the lock: see Close
 		d.fallMu.Unlock()
-		d.signal()
 	}()
 	return false
 }
@@ -30,10 +30,9 @@ func (d *Driver) takeFallen(batch []*driver.Request) int {
 	d.fallMu.Lock()
 	n := copy(batch, d.fallen)
 	d.fallen = append(d.fallen[:0], d.fallen[n:]...)
-	more := len(d.fallen) > 0
-	d.fallMu.Unlock()
-	if more {
+	if len(d.fallen) > 0 {
 		d.signal()
 	}
+	d.fallMu.Unlock()
 	return n
 }

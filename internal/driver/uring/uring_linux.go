@@ -196,7 +196,12 @@ func (d *Driver) Submit(r *driver.Request) bool {
 	if r.Flags&driver.More == 0 && !d.gathering.Load() {
 		inline := r.Flags&driver.Inline != 0
 		d.kick() // from here on r may be back already, unless the caller takes it itself
-		return inline && d.take(r)
+		if inline {
+			if d.take(r) {
+				return true
+			}
+			d.kick() // take may have started it again
+		}
 	}
 	return false
 }
@@ -502,9 +507,11 @@ func (d *Driver) Close() error {
 		d.poll.close()
 	}
 	err := d.ring.Close()
+	d.fallMu.Lock() // a request that fell back may be delivered already, but its goroutine not be through with the eventfd
 	if d.eventFD >= 0 {
 		unix.Close(d.eventFD)
 	}
+	d.fallMu.Unlock()
 	if d.owned && d.ready {
 		runtime.UnlockOSThread()
 	}
