@@ -15,10 +15,11 @@ const (
 	batchMax   = 8192
 )
 
-// workers is the managed pool of a threaded manager. One worker at a time has the turn: it waits in the driver. Before it
-// runs callbacks, which may block, it hands the turn to an idle worker, or to a new one, or leaves it free if there are
-// as many as there may be; whoever comes back from callbacks first then takes it. So the pool grows when callbacks block, and
-// since no more than MinWorkers stay around idle, it shrinks without a timer.
+// workers is the managed pool of a threaded manager. One worker at a time has the turn: it waits in the driver. What it
+// collects goes into a list for all. Before a worker runs a callback, which may block, it hands the turn to an idle worker, or
+// to a new one, or leaves it free if there are as many as there may be; whoever comes back from a callback first then takes it.
+// Who gets the turn runs what is left in the list before it waits, so that a callback that blocks holds up no other. So the
+// pool grows when callbacks block, and since no more than MinWorkers stay around idle, it shrinks without a timer.
 type workers struct {
 	mu       sync.Mutex
 	ended    sync.Cond // total went down
@@ -27,6 +28,8 @@ type workers struct {
 	turnFree bool // no worker has the turn, all are in callbacks
 	stopping bool
 	all      map[*worker]struct{}
+	calls    fifo[*Op]      // done, their callbacks to be run
+	due      fifo[*Timeout] // expired, to be run
 }
 
 type worker struct {
@@ -34,8 +37,35 @@ type worker struct {
 	hasTurn   bool
 	turn      chan struct{}
 	batch     []*driver.Request
-	calls     []*Op      // done, their callbacks to be run
-	due       []*Timeout // expired, to be run
+	calls     []*Op      // collected, for the list
+	due       []*Timeout // the same
+}
+
+// fifo is a list that keeps nothing reachable that has left it, and allocates only to grow.
+type fifo[T any] struct {
+	items []T
+	head  int
+}
+
+func (q *fifo[T]) push(items []T) {
+	if q.head > len(q.items)/2 { // never empty under load: move down, or it would grow for ever
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, items...)
+}
+
+func (q *fifo[T]) pop() (item T, ok bool) {
+	if q.head == len(q.items) {
+		return item, false
+	}
+	var none T
+	item, q.items[q.head] = q.items[q.head], none
+	if q.head++; q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	return item, true
 }
 
 func newWorker() *worker {
@@ -61,54 +91,79 @@ func (p *workers) spawn(m *Manager) {
 
 // work is a worker's life.
 func (m *Manager) work(w *worker) {
-	w.goroutine = goroutineNumber()
 	finished := false
 	defer func() {
 		if !finished { // a callback called runtime.Goexit: the rest is still owed
 			go m.work(w)
 		}
 	}()
-	m.runCalls(w)
-	for m.workers.take(m, w) {
-		m.stepShared(w)
-	}
-	finished = true
-}
-
-// take gets the turn for w, which may mean a sleep, or tells it to end.
-func (p *workers) take(m *Manager, w *worker) bool {
-	p.mu.Lock()
-	switch {
-	case p.stopping:
-	case w.hasTurn:
-		p.mu.Unlock()
-		return true
-	case p.turnFree:
-		p.turnFree, w.hasTurn = false, true
-		p.mu.Unlock()
-		return true
-	case len(p.idle) < m.config.MinWorkers-1:
-		p.idle = append(p.idle, w)
-		p.mu.Unlock()
-		<-w.turn // handOn has set hasTurn, or stop wants us to look
-		p.mu.Lock()
-		if !p.stopping {
-			p.mu.Unlock()
-			return true
+	m.workers.setGoroutine(w)
+	for {
+		op, t, wait := m.workers.next(m, w)
+		switch {
+		case op != nil:
+			op.callback(op)
+		case t != nil:
+			t.f()
+		case wait:
+			m.collect(w)
+		default:
+			finished = true
+			return
 		}
 	}
-	p.total--
-	delete(p.all, w)
-	p.ended.Broadcast()
-	p.mu.Unlock()
-	return false
 }
 
-// handOn gives w's turn to another worker.
-func (p *workers) handOn(m *Manager, w *worker) {
+func (p *workers) setGoroutine(w *worker) {
+	n := goroutineNumber()
+	p.mu.Lock()
+	w.goroutine = n
+	p.mu.Unlock()
+}
+
+// next puts what w has collected into the list, and says what w is to do: run a callback or a timeout, wait in the driver,
+// or end. It sleeps while there is nothing to do.
+func (p *workers) next(m *Manager, w *worker) (op *Op, t *Timeout, wait bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !w.hasTurn || p.stopping {
+	p.calls.push(w.calls)
+	p.due.push(w.due)
+	clear(w.calls)
+	clear(w.due)
+	w.calls, w.due = w.calls[:0], w.due[:0]
+	for {
+		var ok bool
+		if t, ok = p.due.pop(); !ok {
+			op, ok = p.calls.pop()
+		}
+		if ok {
+			p.handOn(m, w)
+			return op, t, false
+		}
+		switch {
+		case p.stopping:
+		case w.hasTurn:
+			return nil, nil, true
+		case p.turnFree:
+			p.turnFree, w.hasTurn = false, true
+			return nil, nil, true
+		case len(p.idle) < m.config.MinWorkers-1:
+			p.idle = append(p.idle, w)
+			p.mu.Unlock()
+			<-w.turn // handOn has set hasTurn, or stop wants us to look
+			p.mu.Lock()
+			continue
+		}
+		p.total--
+		delete(p.all, w)
+		p.ended.Broadcast()
+		return nil, nil, false
+	}
+}
+
+// handOn gives w's turn to another worker. Close has no limit: it would wait for itself if it were called in the last callback.
+func (p *workers) handOn(m *Manager, w *worker) {
+	if !w.hasTurn {
 		return
 	}
 	w.hasTurn = false
@@ -118,10 +173,20 @@ func (p *workers) handOn(m *Manager, w *worker) {
 		p.idle = p.idle[:n-1]
 		next.hasTurn = true
 		next.turn <- struct{}{}
-	case p.total < m.config.MaxWorkers:
+	case p.total < m.config.MaxWorkers || m.closing():
 		p.spawn(m)
 	default:
 		p.turnFree = true
+	}
+}
+
+// fillIn makes sure that a worker has the turn, for Close.
+func (p *workers) fillIn(m *Manager) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.turnFree {
+		p.turnFree = false
+		p.spawn(m)
 	}
 }
 
@@ -153,43 +218,25 @@ func (p *workers) count() (total, idle int) {
 	return p.total, len(p.idle)
 }
 
-// stepShared is one round of a worker that has the turn: run what is due, wait, claim, run callbacks.
-func (m *Manager) stepShared(w *worker) {
+// collect is one round of the worker that has the turn: take what is due, wait, and claim what came back.
+func (m *Manager) collect(w *worker) {
 	wait := m.timeouts.takeDue(&w.due)
 	m.ready.take(w, m)
-	if len(w.due) == 0 && len(w.calls) == 0 {
-		n, err := m.drv.Wait(w.batch, wait)
-		if err != nil {
-			// Only a closed or broken ring or port answers so; going on would spin without a sleep.
-			panic("ringport: " + m.drv.Name() + " failed: " + err.Error())
-		}
-		for i, r := range w.batch[:n] {
-			w.batch[i] = nil
-			m.deliver(r.Owner.(*Op), &w.calls)
-		}
-		if n == len(w.batch) && n < batchMax {
-			w.batch = make([]*driver.Request, 2*n)
-		}
-	}
 	if len(w.due) != 0 || len(w.calls) != 0 {
-		m.workers.handOn(m, w)
-		m.runCalls(w)
+		return
 	}
-}
-
-// runCalls runs what w owes. Each is taken off the list first, so that a callback that never comes back costs no other.
-func (m *Manager) runCalls(w *worker) {
-	for len(w.due) > 0 {
-		t := w.due[0]
-		w.due = w.due[1:]
-		t.f()
+	n, err := m.drv.Wait(w.batch, wait)
+	if err != nil {
+		// Only a closed or broken ring or port answers so; going on would spin without a sleep.
+		panic("ringport: " + m.drv.Name() + " failed: " + err.Error())
 	}
-	for len(w.calls) > 0 {
-		op := w.calls[0]
-		w.calls = w.calls[1:]
-		op.callback(op)
+	for i, r := range w.batch[:n] {
+		w.batch[i] = nil
+		m.deliver(r.Owner.(*Op), &w.calls)
 	}
-	w.due, w.calls = w.due[:0], w.calls[:0]
+	if n == len(w.batch) && n < batchMax {
+		w.batch = make([]*driver.Request, 2*n)
+	}
 }
 
 // readyList holds operations that are back without a completion, until the loop runs their callbacks.
