@@ -1,0 +1,152 @@
+//go:build unix
+
+package pool
+
+import (
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+func execOpen(r *driver.Request, dir, _ int) (int, error) {
+	return unix.Openat(dir, r.Ext.Path, int(r.Arg)|unix.O_CLOEXEC, r.Arg2)
+}
+
+// startOpen leaves an open that may wait for its peer to stepOpen.
+func (d *Driver) startOpen(r *driver.Request) bool {
+	if r.Flags&driver.Waits != 0 && r.Arg&unix.O_NONBLOCK == 0 {
+		return d.startOnWorker(r, stepwise)
+	}
+	return d.startOnWorker(r, 0)
+}
+
+// stepOpen gives an open that does wait, of a FIFO or a device, a thread of its own, outside of the bounded set: it may take
+// for ever, and as many as there are threads would hold up everybody else.
+func (d *Driver) stepOpen(r *driver.Request, dir, _ int) outcome {
+	if !opensSlowly(r, dir) {
+		execute(r, dir, 0)
+		return finished
+	}
+	d.mu.Lock()
+	d.outside++
+	d.mu.Unlock()
+	go func() {
+		out := d.openInterruptibly(r, dir)
+		d.mu.Lock()
+		if d.settle(r, out) {
+			d.deliver(r)
+		}
+		d.outside--
+		d.ended.Broadcast()
+		d.mu.Unlock()
+	}()
+	return elsewhere
+}
+
+// opensSlowly reports whether r's path is one whose open may wait for somebody else. If it can't be told, the open itself will
+// say what is wrong.
+func opensSlowly(r *driver.Request, dir int) bool {
+	flags := 0
+	if r.Arg&unix.O_NOFOLLOW != 0 {
+		flags = unix.AT_SYMLINK_NOFOLLOW
+	}
+	var st unix.Stat_t
+	if unix.Fstatat(dir, r.Ext.Path, &st, flags) != nil {
+		return false
+	}
+	mode := uint32(st.Mode) & unix.S_IFMT
+	return mode == unix.S_IFIFO || mode == unix.S_IFCHR
+}
+
+// execClose: an interrupted close has closed all the same, or at least must not be repeated, since the number may have a new
+// owner already.
+func execClose(_ *driver.Request, fd, _ int) (int, error) {
+	if err := unix.Close(fd); err != unix.EINTR {
+		return 0, err
+	}
+	return 0, nil
+}
+
+// startClose leaves a registered file to stepClose.
+func (d *Driver) startClose(r *driver.Request) bool {
+	if _, ok := r.FD.Registered(); ok {
+		return d.startOnWorker(r, stepwise)
+	}
+	return d.startOnWorker(r, 0)
+}
+
+// stepClose closes an entry of the registered files and leaves it empty.
+func (d *Driver) stepClose(r *driver.Request, _, _ int) outcome {
+	i, _ := r.FD.Registered()
+	execute(r, d.takeFile(i), 0)
+	return finished
+}
+
+func execStat(r *driver.Request, fd, _ int) (int, error) {
+	if r.Ext.Stat == nil {
+		return 0, unix.EFAULT
+	}
+	return 0, stat(fd, r.Ext.Path, r.Arg, r.Ext.Stat)
+}
+
+func execUnlink(r *driver.Request, dir, _ int) (int, error) {
+	return 0, unix.Unlinkat(dir, r.Ext.Path, int(r.Arg))
+}
+
+func execRename(r *driver.Request, dir, dir2 int) (int, error) {
+	if r.Arg == 0 {
+		return 0, unix.Renameat(dir, r.Ext.Path, dir2, r.Ext.Path2)
+	}
+	return 0, renameWithFlags(dir, r.Ext.Path, dir2, r.Ext.Path2, r.Arg)
+}
+
+func execMkdir(r *driver.Request, dir, _ int) (int, error) {
+	return 0, unix.Mkdirat(dir, r.Ext.Path, r.Arg2)
+}
+
+func execLink(r *driver.Request, dir, dir2 int) (int, error) {
+	return 0, linkat(dir, r.Ext.Path, dir2, r.Ext.Path2, int(r.Arg))
+}
+
+// fillFromStat stores in s what fstat(2) found. The birth time is each system's own business.
+func fillFromStat(s *driver.FileStat, st *unix.Stat_t) {
+	*s = driver.FileStat{
+		SizeBytes: st.Size, Mode: FileMode(uint32(st.Mode)), ModTime: timeOf(st.Mtim), AccessTime: timeOf(st.Atim),
+		ChangeTime: timeOf(st.Ctim), Inode: uint64(st.Ino), Device: uint64(st.Dev), LinkCount: uint64(st.Nlink),
+		UID: st.Uid, GID: st.Gid, BlockBytes: int64(st.Blksize), Blocks: int64(st.Blocks),
+	}
+}
+
+func timeOf(t unix.Timespec) time.Time { return time.Unix(t.Unix()) }
+
+// FileMode is a st_mode as Go names it.
+func FileMode(mode uint32) fs.FileMode {
+	m := fs.FileMode(mode & 0o777)
+	switch mode & unix.S_IFMT {
+	case unix.S_IFBLK:
+		m |= fs.ModeDevice
+	case unix.S_IFCHR:
+		m |= fs.ModeDevice | fs.ModeCharDevice
+	case unix.S_IFDIR:
+		m |= fs.ModeDir
+	case unix.S_IFIFO:
+		m |= fs.ModeNamedPipe
+	case unix.S_IFLNK:
+		m |= fs.ModeSymlink
+	case unix.S_IFSOCK:
+		m |= fs.ModeSocket
+	}
+	if mode&unix.S_ISGID != 0 {
+		m |= fs.ModeSetgid
+	}
+	if mode&unix.S_ISUID != 0 {
+		m |= fs.ModeSetuid
+	}
+	if mode&unix.S_ISVTX != 0 {
+		m |= fs.ModeSticky
+	}
+	return m
+}

@@ -1,0 +1,402 @@
+//go:build unix
+
+package pool
+
+import (
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// Driver implements driver.Driver. One lock covers all bookkeeping, in owned mode too, since workers and poller are goroutines
+// of their own; no call that can block is made under it.
+type Driver struct {
+	owned      bool
+	maxThreads int
+
+	mu      sync.Mutex
+	queue   list       // queued: for a worker
+	running list       // running: on a worker, or being attempted
+	staged  list       // staged: owned mode, not yet started
+	workers int        // goroutines in work
+	outside int        // goroutines in an open that waits for its peer, which do not count against maxThreads
+	ended   *sync.Cond // workers, outside or the poller went down
+	work    func()     // d.worker, made once: a new one a goroutine would be an allocation
+
+	watches map[int]*watch
+	spare   []*watch
+	poller  poller
+	blocked map[*driver.Request]*blocked // running ones that a cancel has to interrupt
+
+	delivery
+
+	files atomic.Pointer[[]int]    // registered: our own duplicates; -1 is an empty entry
+	bufs  atomic.Pointer[[][]byte] // registered: kept reachable
+}
+
+// Where a request in flight is: the low bits of its State.Slot. Every change happens under the lock, so that whoever moves a
+// request has claimed it, and a canceller knows what is left to do.
+const (
+	idle    uint32 = iota // not in flight here
+	staged                // in Driver.staged
+	queued                // in Driver.queue
+	waiting               // in its watch's list
+	running               // in Driver.running, with whoever carries it out
+	done                  // in delivery.done
+
+	phases   uint32 = 7
+	stepwise uint32 = 8  // a worker calls the kind's step, not its exec
+	outward  uint32 = 16 // a splice that waits for its output
+)
+
+// Threads the runtime can't do with more of: it ends the program at 10,000 (debug.SetMaxThreads).
+const maxMaxThreads = 8192
+
+var _ driver.Driver = (*Driver)(nil)
+
+// Open makes a driver. Options.MaxThreads is how many threads it may block at a time; zero: 32, or four for each processor if
+// that is more. A blocked thread uses no processor but makes up the depth of the queue that the disk sees, and 32 is where
+// most disks are busy. Options.Depth means nothing here. The error is the system's: EMFILE, ENOMEM.
+func Open(o driver.Options) (*Driver, error) {
+	d := &Driver{owned: o.Owned, maxThreads: o.MaxThreads, watches: map[int]*watch{}, blocked: map[*driver.Request]*blocked{}}
+	if d.maxThreads <= 0 {
+		d.maxThreads = max(32, 4*runtime.GOMAXPROCS(0))
+	}
+	d.maxThreads = min(d.maxThreads, maxMaxThreads)
+	d.ended = sync.NewCond(&d.mu)
+	d.work = d.worker
+	d.delivery.init()
+	if err := d.poller.open(d); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Name is "pool".
+func (d *Driver) Name() string { return Name }
+
+// Attach reports a descriptor that is not open; nothing else is needed.
+func (d *Driver) Attach(h driver.Handle) error {
+	_, err := unix.FcntlInt(uintptr(d.descriptor(h)), unix.F_GETFD, 0)
+	return err
+}
+
+// Detach has nothing to undo: what the poller may still know about a descriptor ends with it.
+func (d *Driver) Detach(h driver.Handle) error { return d.Attach(h) }
+
+// descriptor is h as a system call takes it, -1 if it can't be one.
+func (d *Driver) descriptor(h driver.Handle) int {
+	i, ok := h.Registered()
+	if !ok {
+		return descriptor(h)
+	}
+	if files := d.files.Load(); files != nil && i < len(*files) {
+		return (*files)[i]
+	}
+	return -1
+}
+
+func descriptor(h driver.Handle) int {
+	switch {
+	case h == driver.CurrentDir:
+		return unix.AT_FDCWD
+	case h > math.MaxInt32: // a negative one too: system calls would look at the low half only
+		return -1
+	}
+	return int(h)
+}
+
+// descriptors are those of a request; fd2 means something only for kinds that use it.
+func (d *Driver) descriptors(r *driver.Request) (fd, fd2 int) {
+	if r.Ext != nil {
+		fd2 = d.descriptor(r.Ext.FD2)
+	}
+	return d.descriptor(r.FD), fd2
+}
+
+// Submit implements driver.Driver. In shared mode it answers on the spot what needs no wait: a no-op, a read from the page
+// cache, a transfer on a stream that is ready.
+func (d *Driver) Submit(r *driver.Request) bool {
+	r.Reset()
+	if !d.owned {
+		return d.start(r)
+	}
+	d.mu.Lock()
+	r.State.Slot = staged
+	d.staged.push(r)
+	d.mu.Unlock()
+	return false
+}
+
+// SubmitChain leaves chains to the manager.
+func (d *Driver) SubmitChain([]*driver.Request) bool { return false }
+
+// Flush implements driver.Driver. It starts what owned mode has staged; nobody else can touch that meanwhile.
+func (d *Driver) Flush() error {
+	d.mu.Lock()
+	l := d.staged
+	d.staged = list{}
+	d.mu.Unlock()
+	var back list
+	for r := l.pop(); r != nil; r = l.pop() {
+		r.State.Slot = idle
+		if d.start(r) {
+			back.push(r)
+		}
+	}
+	if back.empty() {
+		return nil
+	}
+	d.mu.Lock()
+	for r := back.pop(); r != nil; r = back.pop() {
+		d.deliver(r)
+	}
+	d.mu.Unlock()
+	return nil
+}
+
+// start begins r, and reports whether it is done already.
+func (d *Driver) start(r *driver.Request) bool {
+	how := &table[r.Kind]
+	switch {
+	case r.Kind == driver.Nop:
+		return true
+	case how.exec == nil:
+		r.Err = driver.ErrUnsupported
+		return true
+	case how.start != nil:
+		return how.start(d, r)
+	}
+	return d.startOnWorker(r, 0)
+}
+
+// startOnWorker queues r for a worker.
+func (d *Driver) startOnWorker(r *driver.Request, flags uint32) bool {
+	d.mu.Lock()
+	r.State.Slot = flags
+	d.enqueue(r)
+	d.mu.Unlock()
+	return false
+}
+
+// moveTo says where r is now. The lock is held.
+func moveTo(r *driver.Request, phase uint32) { r.State.Slot = r.State.Slot&^phases | phase }
+
+// enqueue leaves r to a worker. The lock is held, r is in no list.
+func (d *Driver) enqueue(r *driver.Request) {
+	moveTo(r, queued)
+	d.queue.push(r)
+	if d.workers < d.maxThreads {
+		d.workers++
+		go d.work()
+	}
+}
+
+// run claims r for the caller, who carries it out without the lock and then calls settle. The lock is held, r is in no list.
+func (d *Driver) run(r *driver.Request) {
+	moveTo(r, running)
+	d.running.push(r)
+}
+
+// worker carries out queued requests until there are none.
+func (d *Driver) worker() {
+	d.mu.Lock()
+	for {
+		r := d.queue.pop()
+		if r == nil {
+			d.workers--
+			d.ended.Broadcast()
+			d.mu.Unlock()
+			return
+		}
+		d.run(r)
+		step := table[r.Kind].step
+		if r.State.Slot&stepwise == 0 {
+			step = nil
+		}
+		d.mu.Unlock()
+		fd, fd2 := d.descriptors(r)
+		out := finished
+		if step != nil {
+			out = step(d, r, fd, fd2)
+		} else {
+			execute(r, fd, fd2)
+		}
+		d.mu.Lock()
+		if out != elsewhere && d.settle(r, out) {
+			d.deliver(r)
+		}
+	}
+}
+
+// outcome is what became of a request that was carried out, as far as it went.
+type outcome uint8
+
+const (
+	finished    outcome = iota // N and Err are set
+	notReady                   // it has to wait for its descriptor
+	needsThread                // its descriptor is ready, but the call has to be made by a worker
+	elsewhere                  // a goroutine of its own carries it on, and settles it
+)
+
+// settle ends what run began, and reports whether r is done, in which case its State is zero. The lock is held.
+func (d *Driver) settle(r *driver.Request, out outcome) bool {
+	d.running.remove(r)
+	if out != finished && r.State.Canceling {
+		canceled(r)
+		out = finished
+	}
+	switch out {
+	case notReady:
+		d.await(r)
+		return false
+	case needsThread:
+		r.State.Slot |= stepwise
+		d.enqueue(r)
+		return false
+	}
+	d.leaveWatch(r)
+	r.State = driver.Private{}
+	return true
+}
+
+// canceled is the result of a request that was ended before it was done: what it moved so far, else ErrCanceled.
+func canceled(r *driver.Request) {
+	if r.N == 0 {
+		r.Err = driver.ErrCanceled
+	}
+}
+
+// isCanceling reports whether r, which the caller carries out, has been cancelled.
+func (d *Driver) isCanceling(r *driver.Request) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return r.State.Canceling
+}
+
+// Cancel implements driver.Driver.
+func (d *Driver) Cancel(r *driver.Request) {
+	d.mu.Lock()
+	d.cancel(r)
+	d.mu.Unlock()
+}
+
+// CancelAll implements driver.Driver.
+func (d *Driver) CancelAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for !d.staged.empty() {
+		d.cancel(d.staged.head)
+	}
+	for !d.queue.empty() {
+		d.cancel(d.queue.head)
+	}
+	for _, w := range d.watches {
+		for !w.list.empty() {
+			d.cancel(w.list.head)
+		}
+	}
+	for r := d.running.head; r != nil; r = r.State.Next {
+		d.cancel(r)
+	}
+}
+
+// cancel ends r, or tells whoever carries it out. The lock is held.
+func (d *Driver) cancel(r *driver.Request) {
+	switch r.State.Slot & phases {
+	case staged:
+		d.staged.remove(r)
+	case queued:
+		d.queue.remove(r)
+		d.leaveWatch(r)
+	case waiting:
+		d.unlist(r)
+	case running:
+		r.State.Canceling = true
+		if b := d.blocked[r]; b != nil {
+			b.interrupt()
+		}
+		return
+	default:
+		return
+	}
+	canceled(r)
+	d.deliver(r)
+}
+
+// RegisterBuffers implements driver.Driver.
+func (d *Driver) RegisterBuffers(bufs [][]byte) error {
+	d.bufs.Store(&bufs)
+	return nil
+}
+
+// RegisterFiles implements driver.Driver. It duplicates the descriptors, so that the entries stay open when the originals are
+// closed. -1 makes an empty entry, as in io_uring_register(2).
+func (d *Driver) RegisterFiles(hs []driver.Handle) error {
+	files := make([]int, 0, len(hs))
+	for _, h := range hs {
+		fd := -1
+		if h != ^driver.Handle(0) {
+			var err error
+			if fd, err = unix.FcntlInt(uintptr(descriptor(h)), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+				closeAll(files)
+				return err
+			}
+		}
+		files = append(files, fd)
+	}
+	if old := d.files.Swap(&files); old != nil {
+		closeAll(*old)
+	}
+	return nil
+}
+
+// takeFile empties entry i of the registered files and returns what was in it.
+func (d *Driver) takeFile(i int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.files.Load()
+	if old == nil || i >= len(*old) {
+		return -1
+	}
+	files := append([]int(nil), *old...)
+	fd := files[i]
+	files[i] = -1
+	d.files.Store(&files)
+	return fd
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// Threads implements driver.Driver.
+func (d *Driver) Threads() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.workers + d.outside + d.poller.threads()
+}
+
+// Close implements driver.Driver. It waits for the last worker to end, which may still be on its way out.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	for d.workers > 0 || d.outside > 0 {
+		d.ended.Wait()
+	}
+	d.mu.Unlock()
+	d.poller.close()
+	d.delivery.close()
+	if files := d.files.Swap(nil); files != nil {
+		closeAll(*files)
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build portable
+
+package pool
+
+const sendsWithoutBlocking = true

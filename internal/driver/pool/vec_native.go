@@ -1,0 +1,19 @@
+//go:build darwin || openbsd
+
+package pool
+
+import "golang.org/x/sys/unix"
+
+func readv(fd int, bufs [][]byte, off int64) (int, error) {
+	if off < 0 {
+		return unix.Readv(fd, bufs)
+	}
+	return unix.Preadv(fd, bufs, off)
+}
+
+func writev(fd int, bufs [][]byte, off int64) (int, error) {
+	if off < 0 {
+		return unix.Writev(fd, bufs)
+	}
+	return unix.Pwritev(fd, bufs, off)
+}
