@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-//go:embed nop.c
+//go:embed peers/nop.c
 var nopSource []byte
 
 // cNop runs nop.c, which it compiles first.

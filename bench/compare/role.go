@@ -94,7 +94,7 @@ func (r role) together(n int, f func(i int, stop *atomic.Bool) (int64, error)) (
 func playRead(r role) (figures, error) {
 	flags := os.O_RDONLY
 	if r.Direct {
-		flags |= ringport.Direct
+		flags |= ringport.O_DIRECT
 	}
 	var file io.ReaderAt
 	if r.Engine == "osfile" {
@@ -138,7 +138,7 @@ func playRead(r role) (figures, error) {
 
 // playLoop: the same reads from one goroutine, caller-driven, r.Depth in flight.
 func playLoop(r role) (figures, error) {
-	f, err := os.OpenFile(r.File, os.O_RDONLY|ringport.Direct, 0)
+	f, err := os.OpenFile(r.File, os.O_RDONLY|ringport.O_DIRECT, 0)
 	if err != nil {
 		return figures{}, err
 	}
