@@ -90,7 +90,7 @@ func (ts *timeouts) takeDue(due *[]*Timeout) (next time.Duration) {
 	ts.lock()
 	defer ts.unlock()
 	if ts.queue.Len() == 0 {
-		return -1
+		return ts.until(0) // -1; the queue must hear that nobody waits any more, or a later Set would not be news to it
 	}
 	now := ts.now()
 	for {
