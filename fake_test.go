@@ -1,0 +1,63 @@
+//go:build unix
+
+package ringport
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// fakeDriver waits for nothing but its own Wake, and lets a test see how it is driven.
+type fakeDriver struct {
+	waits chan time.Duration // the timeout of each Wait
+	wake  chan struct{}
+	wakes atomic.Int64
+}
+
+// openFake makes a threaded manager on a fake driver.
+func openFake(t *testing.T) (*Manager, *fakeDriver) {
+	t.Helper()
+	d := &fakeDriver{waits: make(chan time.Duration, 1000), wake: make(chan struct{}, 1)}
+	real := backends
+	backends = []backend{{"fake", func(driver.Options) (driver.Driver, error) { return d, nil }}}
+	defer func() { backends = real }()
+	return open(t, Config{Backend: "fake"}), d
+}
+
+func (d *fakeDriver) Name() string                        { return "fake" }
+func (d *fakeDriver) Attach(driver.Handle) error          { return nil }
+func (d *fakeDriver) Detach(driver.Handle) error          { return nil }
+func (d *fakeDriver) Submit(r *driver.Request) bool       { return true }
+func (d *fakeDriver) SubmitChain([]*driver.Request) bool  { return false }
+func (d *fakeDriver) Flush() error                        { return nil }
+func (d *fakeDriver) Cancel(*driver.Request)              {}
+func (d *fakeDriver) CancelAll()                          {}
+func (d *fakeDriver) Pollable() (driver.Handle, bool)     { return 0, false }
+func (d *fakeDriver) RegisterBuffers([][]byte) error      { return nil }
+func (d *fakeDriver) RegisterFiles([]driver.Handle) error { return nil }
+func (d *fakeDriver) Threads() int                        { return 0 }
+func (d *fakeDriver) Close() error                        { return nil }
+
+func (d *fakeDriver) Wake() {
+	d.wakes.Add(1)
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (d *fakeDriver) Wait(batch []*driver.Request, timeout time.Duration) (int, error) {
+	d.waits <- timeout
+	if timeout < 0 {
+		<-d.wake
+		return 0, nil
+	}
+	select {
+	case <-d.wake:
+	case <-time.After(timeout):
+	}
+	return 0, nil
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package ringport
+
+const raceEnabled = true
