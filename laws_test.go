@@ -52,6 +52,13 @@ func TestLaw1_ExactlyOnce(t *testing.T) {
 				m.Cancel(&ops[i])
 			}
 		}
+		for m.Stats().InFlight > each/2 { // the reads that nothing but Close ends
+			if m.shared {
+				runtime.Gosched()
+			} else if _, err := m.Step(patience); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}

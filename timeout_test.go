@@ -151,7 +151,7 @@ func TestTimeout_Order(t *testing.T) {
 		m := open(t, c)
 		rng := rand.New(rand.NewPCG(testSeed(t), 3))
 		const many = 2000
-		deadlines := make([]window, many)
+		deadlines := make([]bounds, many)
 		ready := make(chan struct{})
 		fired := make(chan int, many)
 		m.AfterFunc(0, func() { <-ready }) // nothing else fires until all are set
@@ -161,7 +161,7 @@ func TestTimeout_Order(t *testing.T) {
 			})
 		}
 		close(ready)
-		last := window{}
+		last := bounds{}
 		for range many {
 			deadline := deadlines[receive(t, m, fired)]
 			if deadline.to < last.from {
@@ -312,11 +312,11 @@ func TestTimeout_NextTimeoutIsExact(t *testing.T) {
 	})
 }
 
-// window is what a test knows of a deadline: it is not before from and not after to, on the manager's clock.
-type window struct{ from, to int64 }
+// bounds is what a test knows of a deadline: it is not before from and not after to, on the manager's clock.
+type bounds struct{ from, to int64 }
 
 // set calls f, which sets a timeout to d, and notes its deadline.
-func (w *window) set(m *Manager, d time.Duration, f func(d time.Duration)) {
+func (w *bounds) set(m *Manager, d time.Duration, f func(d time.Duration)) {
 	later := func() int64 {
 		if at := m.timeouts.now() + int64(max(d, 0)); at >= 0 {
 			return at
@@ -331,13 +331,13 @@ func (w *window) set(m *Manager, d time.Duration, f func(d time.Duration)) {
 // model is the list that a manager's timeouts are compared with.
 type model struct {
 	entries []*modelEntry
-	fired   []window // in the last step
+	fired   []bounds // in the last step
 }
 
 type modelEntry struct {
 	timeout  *Timeout
 	pending  bool
-	deadline window
+	deadline bounds
 }
 
 // TestTimeout_AgainstAModel does a hundred thousand random edits and steps, and compares each answer with a plain list.
@@ -405,7 +405,7 @@ func TestTimeout_AgainstAModel(t *testing.T) {
 func (list *model) step(t *testing.T, m *Manager) {
 	t.Helper()
 	before := m.timeouts.now()
-	next := window{math.MaxInt64, math.MaxInt64}
+	next := bounds{math.MaxInt64, math.MaxInt64}
 	n := int64(0)
 	for _, e := range list.entries {
 		if e.pending {
