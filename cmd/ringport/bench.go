@@ -105,9 +105,8 @@ func (b *bench) layOut(ctx context.Context) error {
 	if !b.file.layOut {
 		return nil
 	}
-	what := "laying out the " + b.file.title
-	b.progress.stage(what, b.file.size)
-	return b.file.fill(ctx, b.o, func(n int64) { b.progress.at(n, fmt.Sprintf("%s: %s", what, formatSize(n))) })
+	b.progress.stage("laying out "+b.file.title, b.file.size)
+	return b.file.fill(ctx, int64(b.o.block), func(n int64) { b.progress.at(n, "laying out the file: "+formatSize(n)) })
 }
 
 // warmUp is how long an engine runs before it is measured: its threads are made, its code is loaded.

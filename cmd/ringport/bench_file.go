@@ -67,7 +67,7 @@ func makeTemporary(o *benchOptions, folder string) (*benchFile, error) {
 		return nil, cannotMake(folder, err)
 	}
 	defer f.Close()
-	b := &benchFile{remove: f.Name(), title: "temporary file in " + folder}
+	b := &benchFile{remove: f.Name(), title: "temporary file in " + absolute(folder)}
 	if err := b.prepareNew(o, folder); err != nil {
 		b.close()
 		return nil, err
@@ -166,7 +166,7 @@ func (b *benchFile) open(o *benchOptions, path string, flags int) (err error) {
 			return nil
 		}
 		if o.direct == directTrue {
-			return fmt.Errorf("no direct I/O on %s: %s", path, why)
+			return fmt.Errorf("no direct I/O on %s: %s", b.title, why)
 		}
 		b.cached = why
 	}
@@ -189,7 +189,7 @@ func tryDirect(f *os.File, block int64, isNew bool) error {
 }
 
 // fill makes a new file's content.
-func (b *benchFile) fill(ctx context.Context, o *benchOptions, done func(n int64)) error {
+func (b *benchFile) fill(ctx context.Context, block int64, done func(n int64)) error {
 	if !b.layOut {
 		return nil
 	}
@@ -197,7 +197,7 @@ func (b *benchFile) fill(ctx context.Context, o *benchOptions, done func(n int64
 	if b.shrink {
 		limit = layoutTime
 	}
-	n, err := layOut(ctx, b, max(minimumSize, int64(o.block)), limit, done)
+	n, err := layOut(ctx, b, max(minimumSize, block), limit, done)
 	if err != nil {
 		return err
 	}
@@ -218,6 +218,14 @@ func (b *benchFile) close() error {
 		err = errors.Join(err, os.Remove(b.remove))
 	}
 	return err
+}
+
+// absolute is path as it is understood from everywhere, if that can be told.
+func absolute(path string) string {
+	if a, err := filepath.Abs(path); err == nil {
+		return a
+	}
+	return path
 }
 
 // plain is err without the name of the system call: what happened to what.

@@ -20,7 +20,7 @@ const (
 )
 
 const (
-	littleMemlock     = 64 << 20
+	littleMemlock     = 8 << 20 // the default since Linux 5.16
 	littleDescriptors = 4096
 )
 
@@ -73,7 +73,7 @@ func (f *ringFindings) write(s *strings.Builder) {
 		fmt.Fprintf(s, "  threaded      %s\n", showSet(f.Threaded))
 		fmt.Fprintf(s, "  caller-driven %s\n", showSet(f.Driven))
 		fmt.Fprintf(s, "  features      %s\n", showSet(f.Features))
-		fmt.Fprintf(s, "  operations    %s\n", showSet(f.Operations))
+		fmt.Fprintf(s, "  operations    %s\n", showOperations(f.Operations))
 	}
 	disabled := f.Disabled
 	if disabled == "" {
@@ -102,6 +102,20 @@ func showSet(set map[string]bool) string {
 		text += "; missing: " + strings.Join(lack, ", ")
 	}
 	return strings.TrimPrefix(text, "; ")
+}
+
+// showOperations lists only what is missing.
+func showOperations(set map[string]bool) string {
+	var lack []string
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if !set[name] {
+			lack = append(lack, name)
+		}
+	}
+	if len(lack) == 0 {
+		return fmt.Sprintf("all %d", len(set))
+	}
+	return fmt.Sprintf("%d of %d; on a thread instead: %s", len(set)-len(lack), len(set), strings.Join(lack, ", "))
 }
 
 // advise says what to do about what is in the way.

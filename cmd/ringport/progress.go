@@ -48,26 +48,24 @@ type liveProgress struct {
 	bar *progressbar.ProgressBar
 }
 
-func (p *liveProgress) stage(what string, total int64) {
+func (p *liveProgress) stage(_ string, total int64) {
 	p.end()
 	p.bar = progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(p.w),
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionSetWidth(30),
+		progressbar.OptionSetWidth(24),
 		progressbar.OptionSetPredictTime(false),
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionThrottle(50*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: "", BarEnd: ""}),
 	)
-	p.bar.RenderBlank()
 }
 
 func (p *liveProgress) at(done int64, what string) {
 	if p.bar == nil {
 		return
 	}
-	p.bar.Describe(what)
+	p.bar.Describe(fmt.Sprintf("%-36s", what)) // so wide that the bar stands still, and fits beside it in 80 columns
 	p.bar.Set64(min(done, p.bar.GetMax64()))
 }
 

@@ -67,7 +67,7 @@ type figures struct {
 	Pattern string `json:"pattern"`
 }
 
-// figuresOf computes every engine's figures.
+// figures computes every engine's figures.
 func (b *bench) figures() []figures {
 	var all []figures
 	base := -1
@@ -141,6 +141,9 @@ func (o *benchOptions) workTitle(f *benchFile) string {
 	}
 	return fmt.Sprintf("%s %s %s, %s, depth %d", o.block.String(), o.pattern, verb, way, o.depth)
 }
+
+// subtitle is what they do it to: temporary file in /data, 1 GiB.
+func (b *benchFile) subtitle() string { return b.title + ", " + formatSize(b.size) }
 
 // report prints the results as the user wants them.
 func (b *bench) report(out io.Writer) error {

@@ -58,7 +58,7 @@ func (b *bench) writeHTML(w io.Writer, all []figures) error {
 	}
 	p := page{
 		Title:    b.o.workTitle(b.file),
-		Subtitle: fmt.Sprintf("%s of %s", formatSize(b.file.size), b.file.title),
+		Subtitle: b.file.subtitle(),
 		// The plots are made from numbers and fixed words alone.
 		Latency: template.HTML(latency), Throughput: template.HTML(rate),
 		Notes: b.notes(all),

@@ -103,7 +103,7 @@ func latencyPlot(tallies []*tally) ([]byte, error) {
 	if high == 0 {
 		low, high = 1, 10 // nothing was measured
 	}
-	p.X.Min, p.X.Max = 0, right
+	p.X.Min, p.X.Max = 0, right+0.12 // room for the last label
 	p.Y.Min, p.Y.Max = low*0.9, high*1.15
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(percentileTicks), plot.TickerFunc(logTicks)
 	return renderSVG(p)
@@ -120,6 +120,7 @@ func percentiles(t *tally) (points plotter.XYs) {
 	return points
 }
 
+// percentileTicks are 0, 50, 90, 99, 99.9 and so on.
 func percentileTicks(_, right float64) (ticks []plot.Tick) {
 	ticks = []plot.Tick{{Value: 0, Label: "0"}, {Value: -math.Log10(0.5), Label: "50"}, {Value: 1, Label: "90"}}
 	for nines := 2.0; nines <= right; nines++ {
@@ -166,7 +167,7 @@ func throughputPlot(tallies []*tally) ([]byte, error) {
 	if top == 0 {
 		top, right = 1, 1
 	}
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, right, 0, top*1.1
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, right*1.02, 0, top*1.1
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(plainTicks), plot.TickerFunc(plainTicks)
 	return renderSVG(p)
 }

@@ -16,6 +16,10 @@ import (
 func writeJSON(out io.Writer, all []figures) error {
 	enc := json.NewEncoder(out)
 	for _, f := range all {
+		for _, v := range []*float64{&f.OperationsPerSecond, &f.MegabytesPerSecond, &f.CPUMicros, &f.P50Micros, &f.P90Micros, &f.P99Micros,
+			&f.P999Micros, &f.MaxMicros, &f.SpeedRatio, &f.CPURatio} {
+			*v = math.Round(*v*1e4) / 1e4 // more digits would be noise
+		}
 		if err := enc.Encode(f); err != nil {
 			return err
 		}
@@ -26,7 +30,7 @@ func writeJSON(out io.Writer, all []figures) error {
 // writeTable prints the results for a reader.
 func (b *bench) writeTable(out io.Writer, all []figures) error {
 	var s strings.Builder
-	fmt.Fprintf(&s, "\n%s\n%s of %s\n\n", b.o.workTitle(b.file), formatSize(b.file.size), b.file.title)
+	fmt.Fprintf(&s, "\n%s\n%s\n\n", b.o.workTitle(b.file), b.file.subtitle())
 	writeColumns(&s, tableOf(all))
 	for _, note := range b.notes(all) {
 		fmt.Fprintf(&s, "\n%s", note)
