@@ -29,8 +29,8 @@ func (m *Manager) StartChain(f func(op *Op), ops ...*Op) error {
 	return m.startChain(f, nil, ops)
 }
 
-// DoChain starts ops as one chain, see [Manager.StartChain], and waits for all. It returns the first error of the chain, with
-// nil for a short transfer that broke it: look at each [Op.Result]. When ctx ends, the chain is cancelled.
+// DoChain starts ops as one chain, see [Manager.StartChain], and waits for all. It returns the first error of the chain. A short
+// transfer has none: what broke the chain then shows in [Op.Result]. When ctx ends, the chain is cancelled.
 func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 	if len(ops) == 0 {
 		return nil
@@ -47,8 +47,8 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 		return err
 	}
 	if !m.shared {
-		for _, op := range ops {
-			if err := m.stepUntil(ctx, op); err != nil {
+		for i, op := range ops {
+			if err := m.stepUntil(ctx, op, ops[i+1:]...); err != nil {
 				return err
 			}
 		}
@@ -146,5 +146,5 @@ func (m *Manager) follow(c *chain, succeeded bool) *Op {
 
 // whole reports whether an operation did all that was asked, so that its chain goes on.
 func whole(r *driver.Request) bool {
-	return r.Err == nil && (!r.Kind.Transfers() || r.N == r.Wanted())
+	return r.Err == nil && (!r.Kind.Transfers() || r.N == r.Wanted()) && (r.Kind != driver.Splice || int64(r.N) == r.Len)
 }

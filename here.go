@@ -34,7 +34,11 @@ func (m *Manager) doChainHere(ctx context.Context, ops []*Op) (done bool, err er
 		return false, nil
 	}
 	for _, op := range ops {
-		if r := &op.req; !syncs(op) && r.Flags&driver.Regular == 0 && !(r.Kind.Transfers() && isRegular(r.FD)) {
+		r := &op.req
+		if _, registered := r.FD.Registered(); registered { // known to the backend alone
+			return false, nil
+		}
+		if !syncs(op) && r.Flags&driver.Regular == 0 && !(r.Kind.Transfers() && isRegular(r.FD)) {
 			return false, nil
 		}
 	}

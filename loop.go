@@ -119,8 +119,8 @@ func (m *Manager) NextTimeout() (d time.Duration, ok bool) {
 	return m.timeouts.next()
 }
 
-// stepUntil steps until op is done (Do in caller-driven mode).
-func (m *Manager) stepUntil(ctx context.Context, op *Op) error {
+// stepUntil steps until op is done (Do in caller-driven mode). When ctx ends, the rest of op's chain is cancelled with it.
+func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 	if ctx.Done() != nil {
 		defer context.AfterFunc(ctx, m.poke)()
 	}
@@ -128,7 +128,11 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op) error {
 	for op.state == opActive {
 		if !asked && ctx.Err() != nil {
 			asked = true
-			m.cancel(op, causeOf(ctx))
+			cause := causeOf(ctx)
+			m.cancel(op, cause)
+			for _, next := range rest {
+				m.cancel(next, cause)
+			}
 		}
 		if _, err := m.stepOwned(-1); err != nil {
 			return op.fail(err)

@@ -13,6 +13,9 @@ type entry struct {
 	prepare func(r *driver.Request) error          // makes C strings and the like, outside the lock; may be nil
 	fill    func(sqe *ring.SQE, r *driver.Request) // writes everything but the user data; sqe is zero
 	finish  func(r *driver.Request)                // turns the answer into the result; may be nil
+
+	// linkGoesOn: the kernel carries on with a chain when such an entry fails (it doesn't call req_set_fail, Linux 6.18).
+	linkGoesOn bool
 }
 
 var table = [driver.KindCount]entry{
@@ -24,19 +27,19 @@ var table = [driver.KindCount]entry{
 	driver.Writev: {opcode: ring.OpWritev, prepare: prepareVec, fill: fillWritev},
 	driver.Splice: {opcode: ring.OpSplice, fill: fillSplice},
 
-	driver.Fsync:     {opcode: ring.OpFsync, fill: fillFsync},
-	driver.Fdatasync: {opcode: ring.OpFsync, fill: fillFdatasync},
-	driver.Fallocate: {opcode: ring.OpFallocate, fill: fillFallocate},
-	driver.Truncate:  {opcode: ring.OpFtruncate, fill: fillTruncate},
+	driver.Fsync:     {opcode: ring.OpFsync, fill: fillFsync, linkGoesOn: true},
+	driver.Fdatasync: {opcode: ring.OpFsync, fill: fillFdatasync, linkGoesOn: true},
+	driver.Fallocate: {opcode: ring.OpFallocate, fill: fillFallocate, linkGoesOn: true},
+	driver.Truncate:  {opcode: ring.OpFtruncate, fill: fillTruncate, linkGoesOn: true},
 	driver.Fadvise:   {opcode: ring.OpFadvise, prepare: prepareFadvise, fill: fillFadvise},
 
 	driver.Open:   {opcode: ring.OpOpenat, prepare: preparePath, fill: fillOpen},
 	driver.Close:  {opcode: ring.OpClose, fill: fillClose},
-	driver.Stat:   {opcode: ring.OpStatx, prepare: prepareStat, fill: fillStat, finish: finishStat},
-	driver.Unlink: {opcode: ring.OpUnlinkat, prepare: preparePath, fill: fillUnlink},
-	driver.Rename: {opcode: ring.OpRenameat, prepare: preparePath, fill: fillRename},
-	driver.Mkdir:  {opcode: ring.OpMkdirat, prepare: preparePath, fill: fillMkdir},
-	driver.Link:   {opcode: ring.OpLinkat, prepare: preparePath, fill: fillLink},
+	driver.Stat:   {opcode: ring.OpStatx, prepare: prepareStat, fill: fillStat, finish: finishStat, linkGoesOn: true},
+	driver.Unlink: {opcode: ring.OpUnlinkat, prepare: preparePath, fill: fillUnlink, linkGoesOn: true},
+	driver.Rename: {opcode: ring.OpRenameat, prepare: preparePath, fill: fillRename, linkGoesOn: true},
+	driver.Mkdir:  {opcode: ring.OpMkdirat, prepare: preparePath, fill: fillMkdir, linkGoesOn: true},
+	driver.Link:   {opcode: ring.OpLinkat, prepare: preparePath, fill: fillLink, linkGoesOn: true},
 
 	driver.Poll: {opcode: ring.OpPollAdd, fill: fillPoll},
 

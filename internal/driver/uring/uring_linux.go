@@ -344,9 +344,9 @@ func (d *Driver) SubmitChain(rs []*driver.Request) bool {
 	if len(rs) > d.ring.SQEntries() {
 		return false
 	}
-	for _, r := range rs {
+	for i, r := range rs {
 		how := &table[r.Kind]
-		if !d.ops.Has(how.opcode) || how.prepare != nil && how.prepare(r) != nil {
+		if !d.ops.Has(how.opcode) || how.linkGoesOn && i+1 < len(rs) || how.prepare != nil && how.prepare(r) != nil {
 			return false
 		}
 	}
