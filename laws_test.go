@@ -267,6 +267,20 @@ func checkCause(t *testing.T, n int, err error, want []error) {
 	}
 }
 
+// whileInFlight calls f when the caller's next operation is in flight.
+func whileInFlight(m *Manager, f func()) {
+	if !m.shared {
+		m.AfterFunc(0, f)
+		return
+	}
+	go func() {
+		for m.Stats().InFlight == 0 {
+			runtime.Gosched()
+		}
+		f()
+	}()
+}
+
 func TestLaw3_Causes(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		for _, cause := range causes {
@@ -297,12 +311,7 @@ func TestLaw3_Causes(t *testing.T) {
 
 				// During.
 				ctx, end = cause.ctx()
-				go func() {
-					for m.shared && m.Stats().InFlight == 0 {
-						runtime.Gosched()
-					}
-					end()
-				}()
+				whileInFlight(m, end)
 				n, err = m.Do(ctx, &op)
 				checkCause(t, n, err, cause.want)
 
