@@ -112,6 +112,9 @@ func latencyPlot(tallies []*tally) ([]byte, error) {
 // percentiles are the points of an engine's curve: x is the number of nines, y is in microseconds.
 func percentiles(t *tally) (points plotter.XYs) {
 	total := float64(t.latencies.TotalCount())
+	if total == 0 {
+		return nil
+	}
 	for _, b := range t.latencies.CumulativeDistributionWithTicks(8) {
 		// The slowest operation has nothing behind it; it stands where half an operation would.
 		rest := max(1-b.Quantile/100, 0.5/total)
