@@ -156,6 +156,9 @@ func (r *Ring) NextSQE() *SQE {
 // Publish lets the kernel see every submission handed out so far.
 func (r *Ring) Publish() { atomic.StoreUint32(r.sqTail, r.tail) }
 
+// Unpublished reports whether there are submissions that the kernel does not see yet.
+func (r *Ring) Unpublished() bool { return r.tail != *r.sqTail }
+
 // Pending is how many published submissions the kernel has not taken yet.
 func (r *Ring) Pending() uint32 { return atomic.LoadUint32(r.sqTail) - atomic.LoadUint32(r.sqHead) }
 

@@ -226,10 +226,10 @@ func (d *Driver) queue(r *driver.Request, how *entry) (done bool) {
 	return false
 }
 
-// publish lets the kernel see n more submissions.
+// publish lets the kernel see n more submissions. In owned mode that can wait for the next enter, which does it.
 func (d *Driver) publish(n uint32) {
-	d.ring.Publish()
 	if !d.owned {
+		d.ring.Publish()
 		d.published.Add(n)
 	}
 }
@@ -271,7 +271,11 @@ func (d *Driver) release(r *driver.Request) {
 	s := &d.slots[i]
 	*s = slot{gen: (s.gen + 1) & genMask}
 	d.free = append(d.free, i)
-	r.State = driver.Private{}
+	if r.State.Linked {
+		r.State = driver.Private{}
+		return
+	}
+	r.State.Slot, r.State.Canceling, r.State.Tries = 0, false, 0
 }
 
 // room waits, with the lock held on entry and return, until n submissions fit.
@@ -386,6 +390,7 @@ func (d *Driver) Flush() error {
 	if err := d.own(); err != nil {
 		return err
 	}
+	d.ring.Publish()
 	for d.ring.Pending() != 0 {
 		_, errno := d.ring.Submit(d.ring.Pending(), 0)
 		switch errno {

@@ -60,6 +60,7 @@ func (d *Driver) waitOwned(batch []*driver.Request, timeout time.Duration) (int,
 		return 0, err
 	}
 	d.retry()
+	d.ring.Publish()
 	var errno unix.Errno
 	if timeout == 0 || d.ring.HasCompletions() || d.woken.Load() {
 		// With DEFER_TASKRUN the kernel finishes requests only when asked for events.
@@ -81,7 +82,7 @@ func (d *Driver) waitOwned(batch []*driver.Request, timeout time.Duration) (int,
 	if d.woken.Load() && d.woken.Swap(false) {
 		n += d.takeFallen(batch[n:])
 	}
-	if d.ring.Pending() != 0 { // a request was started again
+	if d.ring.Unpublished() { // a request was started again
 		return n, d.Flush()
 	}
 	return n, nil
