@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/ringport/ringport/internal/driver"
-	"github.com/ringport/ringport/internal/shard"
 )
 
 // Manager starts operations on handles and delivers each completion exactly once. There are two ways to drive it, chosen by
@@ -24,12 +23,12 @@ type Manager struct {
 	config Config
 	shared bool // threaded
 
-	live      atomic.Int64 // operations accepted and not yet claimed, plus closedBit
-	drained   chan struct{}
-	counters  counters
-	fastReads shard.Counter // reads that File answered from the page cache
-	here      atomic.Int64  // Do calls on regular files
-	syncing   atomic.Int64  // syncs and chains that run on their callers' goroutines
+	live     atomic.Int64 // operations accepted and not yet claimed, plus closedBit
+	drained  chan struct{}
+	counters counters
+	ofFiles  atomic.Int64 // operations that File carried out by itself, as far as its files have reported them
+	here     atomic.Int64 // Do calls on regular files
+	syncing  atomic.Int64 // syncs and chains that run on their callers' goroutines
 
 	timeouts timeouts
 	workers  workers   // threaded
@@ -182,23 +181,23 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	if err := m.begin(op); err != nil {
 		return 0, err
 	}
-	return m.run(ctx, op, op.req.Flags&driver.Regular != 0 && ctx.Done() == nil)
+	if m.shared && op.req.Flags&driver.Regular != 0 && ctx.Done() == nil {
+		if m.doHere(op) {
+			return op.Result()
+		}
+		defer m.here.Add(-1)
+	}
+	return m.run(ctx, op)
 }
 
-// run is Do after begin. Here says that op may run on the calling goroutine: it ends by itself, and nothing is to end it sooner.
-func (m *Manager) run(ctx context.Context, op *Op, here bool) (int, error) {
+// run is the rest of Do, for an operation that has begun.
+func (m *Manager) run(ctx context.Context, op *Op) (int, error) {
 	if !m.shared {
 		m.queue(op)
 		if err := m.stepUntil(ctx, op); err != nil {
 			return 0, err
 		}
 		return op.Result()
-	}
-	if here {
-		if m.doHere(op) {
-			return op.Result()
-		}
-		defer m.here.Add(-1)
 	}
 	w := m.calls.Get().(*waiter)
 	op.waiter = w

@@ -6,7 +6,8 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-// Stats is what a manager has done and is doing.
+// Stats is what a manager has done and is doing. What a File does without waiting is added up now and then, at the latest when the
+// file is closed.
 type Stats struct {
 	Backend string // BackendIOUring, …
 	Why     string // why this backend, and why not a better one
@@ -59,8 +60,8 @@ func (m *Manager) Stats() Stats {
 		s.Failed += atomic.LoadInt64(&m.counters.failed[k])
 		s.Inline += atomic.LoadInt64(&m.counters.inline[k])
 	}
-	s.Inline += m.fastReads.Load()
-	s.Completed += m.fastReads.Load()
+	s.Inline += m.ofFiles.Load()
+	s.Completed += m.ofFiles.Load()
 	s.Workers, s.IdleWorkers = m.workers.count()
 	return s
 }
