@@ -1,0 +1,54 @@
+package ringport
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/ringport/ringport/internal/mem"
+)
+
+// DirectAlignment is the alignment, in bytes, that direct I/O is content with on every common device: for the addresses and
+// lengths of buffers, and for offsets. See open(2), O_DIRECT.
+const DirectAlignment = 4096
+
+// AlignedBuffer returns size zero bytes at an address that is a multiple of [DirectAlignment], as files opened with
+// [O_DIRECT] need them. Size should be such a multiple too.
+func AlignedBuffer(size int) []byte { return mem.Aligned(size, DirectAlignment) }
+
+// MisalignedError says that the system refused direct I/O, and what of it is not a multiple of DirectAlignment.
+type MisalignedError struct {
+	What string // "buffer address", "buffer length" or "offset"
+	Err  error  // the system's answer, EINVAL
+}
+
+// Error says what is misaligned.
+func (e *MisalignedError) Error() string {
+	return "direct I/O: the " + e.What + " is not a multiple of 4096: " + e.Err.Error()
+}
+
+// Unwrap returns the system's answer.
+func (e *MisalignedError) Unwrap() error { return e.Err }
+
+// explain makes a MisalignedError of err, if that is what it is.
+func (f *File) explain(err error, off int64, bufs ...[]byte) error {
+	if err == nil || !f.direct || !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	what := ""
+	if off != CurrentOffset && off%DirectAlignment != 0 {
+		what = "offset"
+	}
+	for _, b := range bufs {
+		switch {
+		case len(b)%DirectAlignment != 0:
+			what = "buffer length"
+		case !mem.IsAligned(b, DirectAlignment):
+			what = "buffer address"
+		}
+	}
+	var op *OpError
+	if what != "" && errors.As(err, &op) {
+		op.Err = &MisalignedError{what, op.Err}
+	}
+	return err
+}

@@ -1,0 +1,289 @@
+package ringport
+
+import (
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// call is one operation of a caller of File, or a caller that waits for its turn. While it is in file.calls, Close and
+// deadlines end it: file.mu is held when they do, and when it is put in and taken out.
+type call struct {
+	op   Op
+	ext  driver.Ext
+	bufs [][]byte // of a vectored operation
+
+	way        way
+	turn       *turn      // what it waits for; nil: its operation is in flight
+	granted    chan error // it has its turn, or will not get it
+	prev, next *call
+}
+
+var fileCalls = sync.Pool{New: func() any { return &call{granted: make(chan error, 1)} }}
+
+// free makes a call that is over ready for others. One whose operation did not come back, because the loop broke, is left to
+// whoever still has it.
+func (c *call) free() {
+	if atomic.LoadUint32(&c.op.state) == opActive {
+		return
+	}
+	c.op = Op{}
+	clear(c.bufs)
+	c.bufs = c.bufs[:0]
+	c.ext = driver.Ext{Platform: c.ext.Platform} // what the driver made there is used again
+	fileCalls.Put(c)
+}
+
+// do runs c.op on the file, which the caller has entered.
+func (f *File) do(c *call, w way) (int, error) {
+	op := &c.op
+	op.name = f.name
+	if f.regular {
+		op.req.Flags |= driver.Regular
+	}
+	if f.mayRunHere(w) {
+		crowd, limit := f.crowdFor(op)
+		defer crowd.Add(-1)
+		if crowd.Add(1) <= limit {
+			execHere(&op.req)
+			f.state.Add(fileDone)
+			return op.Result()
+		}
+	}
+	ctx := f.context()
+	if ctx.Err() != nil {
+		return 0, op.fail(causeOf(ctx))
+	}
+	f.mu.Lock()
+	err := f.refusal(w)
+	if err != nil {
+		err = op.fail(err)
+	} else {
+		err = f.m.begin(op)
+	}
+	if err != nil {
+		f.mu.Unlock()
+		return 0, err
+	}
+	c.way = w
+	f.calls.push(c)
+	f.mu.Unlock()
+	n, err := f.m.run(ctx, op)
+	f.mu.Lock()
+	f.calls.remove(c)
+	f.mu.Unlock()
+	return n, err
+}
+
+// mayRunHere reports whether an operation may run on the caller's own thread: it ends by itself, and neither a context nor a
+// deadline is to end it sooner.
+func (f *File) mayRunHere(w way) bool {
+	return f.crowd != 0 && f.ctx == nil && f.state.Load()&(fileClosed|w.deadlineBit()) == 0 && !f.m.closing()
+}
+
+// crowdFor is whom op is counted among, and up to how many of them it runs on its caller's own thread. A lone caller loses by
+// handing an operation over and being woken. As long as there are no more of them than processors, this holds for what most
+// often only copies from or to the page cache. A larger crowd shares the queue; but a sync keeps a thread busy anyway.
+func (f *file) crowdFor(op *Op) (crowd *atomic.Int64, limit int64) {
+	switch {
+	case syncs(op):
+		return &f.m.syncing, int64(f.m.config.MaxThreads)
+	case f.direct && op.req.Kind.Transfers():
+		return &f.m.here, 1
+	}
+	return &f.m.here, f.crowd
+}
+
+// once runs an operation that ends by itself, whatever the file is; fill makes it.
+func (f *File) once(name string, fill func(c *call)) error {
+	if err := f.enter(name); err != nil {
+		return err
+	}
+	defer f.leave()
+	c := fileCalls.Get().(*call)
+	defer c.free()
+	fill(c)
+	c.op.req.Flags |= driver.Regular
+	_, err := f.do(c, neither)
+	return err
+}
+
+// refusal is why the file cannot be used: closed, or past the deadline of w. The caller holds f.mu.
+func (f *file) refusal(w way) error {
+	switch s := f.state.Load(); {
+	case s&fileClosed != 0:
+		return f.why
+	case s&w.deadlineBit() != 0 && f.deadlines[w].at <= f.m.timeouts.now():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// over is why a call cannot begin, for one that will not come to do.
+func (f *File) over(op string, w way) error {
+	var err error
+	if f.ctx != nil && f.ctx.Err() != nil {
+		err = causeOf(f.ctx)
+	} else if f.m.closing() {
+		err = ErrManagerClosed
+	} else if f.state.Load()&(fileClosed|w.deadlineBit()) != 0 {
+		f.mu.Lock()
+		err = f.refusal(w)
+		f.mu.Unlock()
+	}
+	if err != nil {
+		return f.failed(op, err)
+	}
+	return nil
+}
+
+// end asks the calls of these ways to end. The caller holds f.mu, which keeps an operation from being used again before it has
+// been asked.
+func (f *file) end(cause error, ways ...way) {
+	for c := f.calls.first; c != nil; {
+		next := c.next
+		for _, w := range ways {
+			if c.way != w {
+				continue
+			}
+			if c.turn != nil {
+				f.calls.grant(c, cause)
+			} else {
+				f.m.cancel(&c.op, cause)
+			}
+		}
+		c = next
+	}
+}
+
+// callList is a list of calls, oldest first.
+type callList struct{ first, last *call }
+
+func (l *callList) push(c *call) {
+	c.prev, c.next = l.last, nil
+	if l.last == nil {
+		l.first = c
+	} else {
+		l.last.next = c
+	}
+	l.last = c
+}
+
+func (l *callList) remove(c *call) {
+	if c.prev == nil {
+		l.first = c.next
+	} else {
+		c.prev.next = c.next
+	}
+	if c.next == nil {
+		l.last = c.prev
+	} else {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+}
+
+// grant ends a call's wait for its turn: with the turn, or with a reason why it will not get it.
+func (l *callList) grant(c *call, reason error) {
+	l.remove(c)
+	c.turn = nil
+	c.granted <- reason
+}
+
+// active reports whether an operation is in flight (caller-driven mode, where no call waits for a turn).
+func (l *callList) active() bool {
+	for c := l.first; c != nil; c = c.next {
+		if c.op.state == opActive {
+			return true
+		}
+	}
+	return false
+}
+
+// turn is a lock whose waiters can be ended. It is free, taken, or taken and waited for.
+type turn struct{ state atomic.Uint32 }
+
+const (
+	turnFree uint32 = iota
+	turnTaken
+	turnWanted
+)
+
+// take takes a free turn; otherwise it marks it as waited for. The caller holds file.mu, and will wait.
+func (t *turn) take() bool {
+	for {
+		if t.state.CompareAndSwap(turnFree, turnTaken) {
+			return true
+		}
+		if t.state.Load() == turnWanted || t.state.CompareAndSwap(turnTaken, turnWanted) {
+			return false
+		}
+	}
+}
+
+// turnOf is what a call takes turns for. A position is one for both ways; what has none is read and written at once.
+func (f *file) turnOf(w way) *turn {
+	if f.seekable {
+		return &f.turns[0]
+	}
+	return &f.turns[w]
+}
+
+// takeTurn waits for the turn, until the file is closed, the deadline of w passes or the view's context ends. A caller-driven
+// manager has one goroutine: there is nobody to wait for but itself, so there are no turns.
+func (f *File) takeTurn(op string, t *turn, w way) error {
+	if t.state.CompareAndSwap(turnFree, turnTaken) || !f.m.shared {
+		return nil
+	}
+	c := fileCalls.Get().(*call)
+	defer c.free()
+	f.mu.Lock()
+	err := f.refusal(w)
+	if err != nil || t.take() {
+		f.mu.Unlock()
+		if err != nil {
+			return f.failed(op, err)
+		}
+		return nil
+	}
+	c.way, c.turn = w, t
+	f.calls.push(c)
+	f.mu.Unlock()
+	ctx := f.context()
+	select {
+	case err = <-c.granted:
+	case <-ctx.Done():
+		f.mu.Lock()
+		if c.turn != nil {
+			f.calls.grant(c, causeOf(ctx))
+		}
+		f.mu.Unlock()
+		err = <-c.granted // the turn, if that was faster: what comes next looks at the context
+	}
+	if err != nil {
+		return f.failed(op, err)
+	}
+	return nil
+}
+
+// passTurn gives the turn to whoever has waited longest for it.
+func (f *file) passTurn(t *turn) {
+	if !f.m.shared {
+		t.state.Store(turnFree)
+		return
+	}
+	if t.state.CompareAndSwap(turnTaken, turnFree) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := f.calls.first; c != nil; c = c.next {
+		if c.turn == t {
+			f.calls.grant(c, nil)
+			return
+		}
+	}
+	t.state.Store(turnFree)
+}

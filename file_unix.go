@@ -1,0 +1,91 @@
+//go:build unix
+
+package ringport
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/driver/pool"
+)
+
+// describe finds out what h is.
+func describe(h Handle) (what traits, err error) {
+	fd := int(h)
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err != nil {
+		return what, err
+	}
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return what, err
+	}
+	what.appends, what.direct = flags&unix.O_APPEND != 0, isDirect(flags)
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		what.directory = true
+		fallthrough
+	case unix.S_IFREG, unix.S_IFBLK:
+		what.regular, what.seekable = true, true
+	case unix.S_IFIFO, unix.S_IFSOCK:
+	default: // some devices have positions
+		_, err := unix.Seek(fd, 0, io.SeekCurrent)
+		what.seekable = err == nil
+	}
+	return what, nil
+}
+
+// openWaits reports whether opening name may wait for somebody: the other end of a FIFO, the carrier of a serial line. If it
+// can't be told, the open itself will say what is wrong.
+func openWaits(name string, flag int) bool {
+	if flag&unix.O_NONBLOCK != 0 {
+		return false
+	}
+	var st unix.Stat_t
+	if unix.Stat(name, &st) != nil {
+		return false
+	}
+	mode := st.Mode & unix.S_IFMT
+	return mode == unix.S_IFIFO || mode == unix.S_IFCHR
+}
+
+// readHere reads at off and blocks the thread meanwhile. It returns a negative number if that fails.
+func readHere(h Handle, p []byte, off int64) int {
+	n, _ := unix.Pread(int(h), p, off)
+	return n
+}
+
+// tryCached reads what the page cache holds, if that is all of p, without blocking.
+func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return pool.TryCached(int(h), p, off) }
+
+func seekHandle(h Handle, offset int64, whence int) (int64, error) {
+	return unix.Seek(int(h), offset, whence)
+}
+
+// closeHandle: after EINTR the descriptor is closed all the same on Linux, and must not be closed again anywhere.
+func closeHandle(h Handle) error {
+	if err := unix.Close(int(h)); err != unix.EINTR {
+		return err
+	}
+	return nil
+}
+
+func duplicate(h Handle) (Handle, error) {
+	fd, err := unix.FcntlInt(uintptr(h), unix.F_DUPFD_CLOEXEC, 0)
+	return Handle(fd), err
+}
+
+// osOutput are standard output and error as the program began with them.
+var osOutput = [...]*os.File{1: os.Stdout, 2: os.Stderr}
+
+// writeStandard writes p, for which standard output or error (ok) just had no reader, by way of os.File: if there is still
+// none, that raises SIGPIPE as the Go runtime wants it.
+func writeStandard(h Handle, p []byte) (n int, err error, ok bool) {
+	if h != 1 && h != 2 || len(p) == 0 {
+		return 0, nil, false
+	}
+	n, err = osOutput[h].Write(p)
+	return n, err, true
+}
