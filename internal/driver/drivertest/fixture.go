@@ -31,7 +31,7 @@ type fixture struct {
 }
 
 // patience is how long a test may take before it counts as hung. It bounds no correct run.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 func newFixture(t *testing.T, open Opener, o driver.Options) *fixture {
 	f := &fixture{T: t, open: open, owned: o.Owned, flight: map[*driver.Request]chan struct{}{},

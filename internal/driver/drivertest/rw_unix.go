@@ -257,10 +257,12 @@ func largeTransfers(f *fixture) {
 
 func devices(f *fixture) {
 	zero := f.openFile("/dev/zero", unix.O_RDONLY)
-	r := read(zero, 8192, driver.CurrentOffset)
-	r.Buf[8191] = 1
-	if f.must(r, 8192); r.Buf[8191] != 0 {
-		f.Error("the last byte was not read")
+	r := read(zero, 1000, driver.CurrentOffset)
+	r.Buf[999] = 1
+	for r.Buf[999] != 0 { // a signal makes it short
+		if n, err := f.do(r); n == 0 || err != nil {
+			f.Fatalf("/dev/zero: %d, %v", n, err)
+		}
 	}
 	f.must(write(f.openFile(os.DevNull, unix.O_WRONLY), "gone", driver.CurrentOffset), 4)
 }
