@@ -15,10 +15,11 @@
 // to those who share the descriptor. If it isn't ready, one poller waits for all such descriptors, and the transfer is
 // attempted again. Requests on the same descriptor and in the same direction are carried out one at a time, in order.
 //
-// A descriptor that knows neither flag (terminals, FIFOs, pipes before Linux 6.4) gets its transfer on a worker once it
+// A descriptor that knows neither flag (terminals, FIFOs, pipes before Linux 6.4) gets its transfer on a thread once it
 // polls ready, a write in pieces that fit then (PIPE_BUF bytes). A competing reader or writer outside of the driver can
-// take the readiness away in between, and the call blocks. On Linux such a call is interrupted by a cancel nevertheless, see
-// interrupt_linux.go. Elsewhere it ends only when its peer moves: the one wait that this driver can't end.
+// take the readiness away in between, a terminal has room for less, and the call blocks. On Linux a cancel interrupts such a
+// call nevertheless, see interrupt_linux.go. Elsewhere it ends only when its peer moves: the one wait that this driver
+// can't end. These threads, and those of opens that wait, are not among the workers, so that they hold up no file.
 //
 // # What a cancel does
 //

@@ -65,7 +65,8 @@ func (d *Driver) leave(r *driver.Request) (interrupted bool) {
 }
 
 // openInterruptibly opens r's path as a blocking open does.
-func (d *Driver) openInterruptibly(r *driver.Request, dir int) outcome {
+func (d *Driver) openInterruptibly(r *driver.Request) outcome {
+	dir := d.descriptor(r.FD)
 	path, err := unix.ByteSliceFromString(r.Ext.Path)
 	if err != nil {
 		conclude(r, 0, err)

@@ -39,7 +39,8 @@ func (b *blocked) interrupt() {
 }
 
 // openInterruptibly opens r's path as a blocking open does. One that was released by a cancel is closed again.
-func (d *Driver) openInterruptibly(r *driver.Request, dir int) outcome {
+func (d *Driver) openInterruptibly(r *driver.Request) outcome {
+	dir := d.descriptor(r.FD)
 	b := &blocked{d: d, dir: dir, path: r.Ext.Path, ended: make(chan struct{})}
 	defer close(b.ended)
 	d.mu.Lock()

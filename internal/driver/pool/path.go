@@ -23,26 +23,15 @@ func (d *Driver) startOpen(r *driver.Request) bool {
 	return d.startOnWorker(r, 0)
 }
 
-// stepOpen gives an open that does wait, of a FIFO or a device, a thread of its own, outside of the bounded set: it may take
-// for ever, and as many as there are threads would hold up everybody else.
+// stepOpen gives an open that does wait, of a FIFO or a device, a thread of its own.
 func (d *Driver) stepOpen(r *driver.Request, dir, _ int) outcome {
 	if !opensSlowly(r, dir) {
 		execute(r, dir, 0)
 		return finished
 	}
 	d.mu.Lock()
-	d.outside++
+	d.runOutside(r, d.openInterruptibly)
 	d.mu.Unlock()
-	go func() {
-		out := d.openInterruptibly(r, dir)
-		d.mu.Lock()
-		if d.settle(r, out) {
-			d.deliver(r)
-		}
-		d.outside--
-		d.ended.Broadcast()
-		d.mu.Unlock()
-	}()
 	return elsewhere
 }
 

@@ -24,7 +24,7 @@ type Driver struct {
 	running list       // running: on a worker, or being attempted
 	staged  list       // staged: owned mode, not yet started
 	workers int        // goroutines in work
-	outside int        // goroutines in an open that waits for its peer, which do not count against maxThreads
+	outside int        // goroutines in runOutside, which do not count against maxThreads
 	ended   *sync.Cond // workers, outside or the poller went down
 	work    func()     // d.worker, made once: a new one a goroutine would be an allocation
 
@@ -234,14 +234,30 @@ func (d *Driver) worker() {
 	}
 }
 
+// runOutside carries on with r, which is running, on a goroutine outside of the bounded set: step waits for somebody else, or
+// at least may. As many of its kind as there are workers would hold up everybody. The lock is held.
+func (d *Driver) runOutside(r *driver.Request, step func(r *driver.Request) outcome) {
+	d.outside++
+	go func() {
+		out := step(r)
+		d.mu.Lock()
+		if d.settle(r, out) {
+			d.deliver(r)
+		}
+		d.outside--
+		d.ended.Broadcast()
+		d.mu.Unlock()
+	}()
+}
+
 // outcome is what became of a request that was carried out, as far as it went.
 type outcome uint8
 
 const (
 	finished    outcome = iota // N and Err are set
 	notReady                   // it has to wait for its descriptor
-	needsThread                // its descriptor is ready, but the call has to be made by a worker
-	elsewhere                  // a goroutine of its own carries it on, and settles it
+	needsThread                // its descriptor is ready, but may block the call all the same
+	elsewhere                  // runOutside carries it on
 )
 
 // settle ends what run began, and reports whether r is done, in which case its State is zero. The lock is held.
@@ -256,8 +272,8 @@ func (d *Driver) settle(r *driver.Request, out outcome) bool {
 		d.await(r)
 		return false
 	case needsThread:
-		r.State.Slot |= stepwise
-		d.enqueue(r)
+		d.run(r)
+		d.runOutside(r, d.transferOnThread)
 		return false
 	}
 	d.leaveWatch(r)
@@ -313,7 +329,6 @@ func (d *Driver) cancel(r *driver.Request) {
 		d.staged.remove(r)
 	case queued:
 		d.queue.remove(r)
-		d.leaveWatch(r)
 	case waiting:
 		d.unlist(r)
 	case running:

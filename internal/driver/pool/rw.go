@@ -11,14 +11,14 @@ import (
 )
 
 func execRead(r *driver.Request, fd, _ int) (int, error) {
-	if r.Off < 0 {
+	if r.Off == driver.CurrentOffset {
 		return unix.Read(fd, r.Buf)
 	}
 	return unix.Pread(fd, r.Buf, r.Off)
 }
 
 func execWrite(r *driver.Request, fd, _ int) (int, error) {
-	if r.Off < 0 {
+	if r.Off == driver.CurrentOffset {
 		return unix.Write(fd, r.Buf)
 	}
 	return unix.Pwrite(fd, r.Buf, r.Off)

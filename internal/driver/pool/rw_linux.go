@@ -69,14 +69,14 @@ func isStream(fd int) (bool, error) {
 }
 
 func readv(fd int, bufs [][]byte, off int64) (int, error) {
-	if off < 0 {
+	if off == driver.CurrentOffset {
 		return unix.Readv(fd, bufs)
 	}
 	return unix.Preadv(fd, bufs, off)
 }
 
 func writev(fd int, bufs [][]byte, off int64) (int, error) {
-	if off < 0 {
+	if off == driver.CurrentOffset {
 		return unix.Writev(fd, bufs)
 	}
 	return unix.Pwritev(fd, bufs, off)
@@ -90,11 +90,11 @@ func execSplice(r *driver.Request, from, to int) (int, error) {
 
 func splice(r *driver.Request, from, to int, flags uint32, size int64) (int, error) {
 	var off, off2 *int64
-	if r.Off >= 0 {
+	if r.Off != driver.CurrentOffset {
 		at := r.Off
 		off = &at
 	}
-	if r.Ext.Off2 >= 0 {
+	if r.Ext.Off2 != driver.CurrentOffset {
 		at := r.Ext.Off2
 		off2 = &at
 	}
@@ -104,33 +104,41 @@ func splice(r *driver.Request, from, to int, flags uint32, size int64) (int, err
 
 func (d *Driver) startSplice(r *driver.Request) bool { return d.startOnWorker(r, stepwise) }
 
-// stepSplice splices when both sides are ready. The flag makes the pipes of the two say EAGAIN; a socket as the output would
-// block, so it gets no more at a time than fits when it polls writable.
+// stepSplice splices what can be had without blocking. The flag makes pipes say EAGAIN. What is neither a pipe nor a file
+// (sockets, terminals) ignores it: that has to poll ready first, and as the output gets no more at a time than fits then.
 func (d *Driver) stepSplice(r *driver.Request, from, to int) outcome {
 	size := r.Len
-	if _, err := unix.GetsockoptInt(to, unix.SOL_SOCKET, unix.SO_TYPE); err == nil {
-		size = min(size, pipeBuf)
+	if !isPipe(from) && pollNow(from, unix.POLLIN) == 0 {
+		return d.spliceWaits(r, 0)
 	}
-	for {
-		if pollNow(from, unix.POLLIN) == 0 {
-			return d.spliceWaits(r, 0)
-		}
-		if pollNow(to, unix.POLLOUT) == 0 {
+	if stream, err := isStream(to); err == nil && stream && !isPipe(to) {
+		if size = min(size, pipeBuf); pollNow(to, unix.POLLOUT) == 0 {
 			return d.spliceWaits(r, outward)
 		}
+	}
+	for {
 		n, err := splice(r, from, to, r.Arg|unix.SPLICE_F_NONBLOCK, size)
 		switch {
-		case err == unix.EAGAIN && r.State.Tries < maxTries: // a competitor was faster
-			r.State.Tries++
 		case err == unix.EINTR:
-		default:
+		case err != unix.EAGAIN || r.State.Tries >= maxTries:
 			conclude(r, n, err)
 			return finished
+		case pollNow(from, unix.POLLIN) == 0:
+			return d.spliceWaits(r, 0)
+		case pollNow(to, unix.POLLOUT) == 0:
+			return d.spliceWaits(r, outward)
+		default: // a competitor was faster, and then slower
+			r.State.Tries++
 		}
 		if d.isCanceling(r) {
 			return notReady
 		}
 	}
+}
+
+func isPipe(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO
 }
 
 // spliceWaits says which side r has to wait for, unless the caller has asked not to wait.

@@ -10,7 +10,7 @@ import (
 
 // attemptSocket reads or writes a socket without blocking; errNoAttempt if fd is none.
 func attemptSocket(r *driver.Request, fd int) (int, error) {
-	if r.Off >= 0 {
+	if r.Off != driver.CurrentOffset {
 		if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil {
 			return 0, unix.ESPIPE
 		}

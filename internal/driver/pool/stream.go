@@ -21,7 +21,7 @@ type watch struct {
 	held      bool    // in ready, which arms at its end: arm does nothing
 }
 
-// streaming marks a transfer that keeps its direction of its watch busy while it runs or is queued.
+// streaming marks a transfer that keeps its direction of its watch busy while it runs.
 const streaming uint32 = 32
 
 // errNoAttempt says that a descriptor has no way to be read or written without blocking, short of changing its flags.
@@ -214,7 +214,7 @@ func (d *Driver) unpollable(w *watch, err error) {
 			d.deliver(r)
 		case r.Kind.Transfers():
 			w.delist(r)
-			r.State.Slot &^= streaming | stepwise
+			r.State.Slot &^= streaming
 			d.enqueue(r)
 		}
 	}
@@ -268,9 +268,9 @@ func (d *Driver) attempt(r *driver.Request, fd int) outcome {
 	}
 }
 
-// stepTransfer does the same on a worker, for a descriptor that can't be had without blocking: a call each time that it
-// polls ready.
-func (d *Driver) stepTransfer(r *driver.Request, fd, _ int) outcome {
+// transferOnThread does the same for a descriptor that can't be had without blocking: a call each time that it polls ready.
+func (d *Driver) transferOnThread(r *driver.Request) outcome {
+	fd := d.descriptor(r.FD)
 	for {
 		if pollNow(fd, eventsOf(r)) == 0 {
 			return notReady

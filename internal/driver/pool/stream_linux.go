@@ -47,7 +47,7 @@ func (d *Driver) transferInterruptibly(r *driver.Request, fd int) (int, error) {
 	var n uintptr
 	var errno unix.Errno
 	// Rule: as above; b is on the heap, as the canceller has it too.
-	if vec := unsafe.SliceData(b.iov); r.Off < 0 {
+	if vec := unsafe.SliceData(b.iov); r.Off == driver.CurrentOffset {
 		n, _, errno = unix.Syscall(call, uintptr(fd), uintptr(unsafe.Pointer(vec)), uintptr(len(b.iov)))
 	} else {
 		lo, hi := halves(r.Off)

@@ -26,7 +26,7 @@ func (d *Driver) transferInterruptibly(r *driver.Request, fd int) (int, error) {
 		buf = bufs[0]
 	}
 	if reads(r.Kind) {
-		if r.Off < 0 {
+		if r.Off == driver.CurrentOffset {
 			return unix.Read(fd, buf)
 		}
 		return unix.Pread(fd, buf, r.Off)
@@ -40,7 +40,7 @@ func (d *Driver) transferInterruptibly(r *driver.Request, fd int) (int, error) {
 		buf = piece[:n]
 	}
 	buf = buf[:min(len(buf), pipeBuf)]
-	if r.Off < 0 {
+	if r.Off == driver.CurrentOffset {
 		return unix.Write(fd, buf)
 	}
 	return unix.Pwrite(fd, buf, r.Off)

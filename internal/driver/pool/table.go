@@ -25,10 +25,10 @@ var table [driver.KindCount]entry
 // The table refers to functions that refer to it, so that it can't be initialized where it is declared.
 func init() {
 	table = [driver.KindCount]entry{
-		driver.Read:   {execRead, (*Driver).startTransfer, (*Driver).stepTransfer},
-		driver.Write:  {execWrite, (*Driver).startTransfer, (*Driver).stepTransfer},
-		driver.Readv:  {execReadv, (*Driver).startTransfer, (*Driver).stepTransfer},
-		driver.Writev: {execWritev, (*Driver).startTransfer, (*Driver).stepTransfer},
+		driver.Read:   {exec: execRead, start: (*Driver).startTransfer},
+		driver.Write:  {exec: execWrite, start: (*Driver).startTransfer},
+		driver.Readv:  {exec: execReadv, start: (*Driver).startTransfer},
+		driver.Writev: {exec: execWritev, start: (*Driver).startTransfer},
 		driver.Splice: spliceEntry,
 
 		driver.Fsync:     {exec: execFsync},

@@ -2,11 +2,15 @@
 
 package pool
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/driver"
+)
 
 func readv(fd int, bufs [][]byte, off int64) (int, error) {
 	return eachBuffer(bufs, off, func(b []byte, at int64) (int, error) {
-		if at < 0 {
+		if at == driver.CurrentOffset {
 			return unix.Read(fd, b)
 		}
 		return unix.Pread(fd, b, at)
@@ -15,7 +19,7 @@ func readv(fd int, bufs [][]byte, off int64) (int, error) {
 
 func writev(fd int, bufs [][]byte, off int64) (int, error) {
 	return eachBuffer(bufs, off, func(b []byte, at int64) (int, error) {
-		if at < 0 {
+		if at == driver.CurrentOffset {
 			return unix.Write(fd, b)
 		}
 		return unix.Pwrite(fd, b, at)
@@ -27,7 +31,7 @@ func writev(fd int, bufs [][]byte, off int64) (int, error) {
 func eachBuffer(bufs [][]byte, off int64, transfer func(b []byte, at int64) (int, error)) (total int, err error) {
 	for _, b := range bufs {
 		at := off
-		if off >= 0 {
+		if off != driver.CurrentOffset {
 			at += int64(total)
 		}
 		n, err := transfer(b, at)
