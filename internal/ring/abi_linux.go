@@ -83,11 +83,17 @@ const (
 	SQEIODrain        = 1 << 1
 	SQEIOLink         = 1 << 2
 	SQEAsync          = 1 << 4
+	SQEBufferSelect   = 1 << 5
 	SQECQESkipSuccess = 1 << 6
 )
 
-// Flags of a CQE.
-const CQEFMore = 1 << 1
+// Flags of a CQE. The upper half is the number of a provided buffer.
+const (
+	CQEFBuffer = 1 << 0
+	CQEFMore   = 1 << 1
+
+	cqeBufferShift = 16
+)
 
 // Flags in the mapped submission queue.
 const (

@@ -100,15 +100,19 @@ func (r *Ring) Probe() (Opcodes, error) {
 	return o, nil
 }
 
-// SyncCancel cancels by user data without a submission entry (since Linux 6.0). ENOENT: not found; EALREADY: too late.
+// syncCancelReg is struct io_uring_sync_cancel_reg.
+type syncCancelReg struct {
+	addr    uint64
+	fd      int32
+	flags   uint32
+	timeout [2]int64 // struct __kernel_timespec
+	_       [4]uint64
+}
+
+// SyncCancel cancels by user data without a submission entry, and waits until what it found has ended (since Linux 6.0). ENOENT:
+// not found; EALREADY: too late.
 func (r *Ring) SyncCancel(userData uint64) error {
-	arg := struct {
-		addr    uint64
-		fd      int32
-		flags   uint32
-		timeout [2]int64
-		_       [7]uint64
-	}{addr: userData, fd: -1, timeout: [2]int64{-1, -1}}
+	arg := syncCancelReg{addr: userData, fd: -1, timeout: [2]int64{-1, -1}} // no timeout
 	_, err := r.register(registerSyncCancelReg, unsafe.Pointer(&arg), 1)
 	return err
 }

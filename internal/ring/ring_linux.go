@@ -30,9 +30,6 @@ type Ring struct {
 	tail   uint32 // of the submission queue: written, not all of it published
 	cqNext uint32 // head of the completion queue: read, not all of it given back
 
-	enterFD    int    // FD, or its index among the registered ring descriptors
-	enterFlags uint32 // EnterRegisteredRing when it is an index
-
 	sqMem, cqMem, sqeMem []byte
 }
 
@@ -56,6 +53,7 @@ func flagSets(owned bool) []uint32 {
 			base | SetupSubmitAll | SetupSingleIssuer | SetupDeferTaskrun,
 			base | SetupSubmitAll | SetupSingleIssuer | SetupCoopTaskrun,
 			base | SetupSubmitAll | SetupCoopTaskrun,
+			base | SetupSubmitAll,
 			base,
 		}
 	}
@@ -70,9 +68,17 @@ func flagSets(owned bool) []uint32 {
 
 // Open sets up a ring with the best flags that this kernel takes, and maps its queues. The error is the kernel's errno:
 // EPERM where io_uring is forbidden, ENOSYS where it does not exist, ENOMEM for the memlock limit before Linux 5.12.
-func Open(o Options) (*Ring, error) {
+func Open(o Options) (*Ring, error) { return open(o, setup) }
+
+// setup is io_uring_setup(2).
+func setup(entries uint32, p *Params) (fd int, errno unix.Errno) {
+	v, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(p)), 0)
+	return int(v), errno
+}
+
+func open(o Options, setup func(entries uint32, p *Params) (fd int, errno unix.Errno)) (*Ring, error) {
 	var p Params
-	var fd uintptr
+	var fd int
 	var errno unix.Errno
 	for _, flags := range flagSets(o.Owned) {
 		p = Params{Flags: flags}
@@ -80,16 +86,14 @@ func Open(o Options) (*Ring, error) {
 			p.Flags |= SetupCQSize
 			p.CQEntries = o.CQEntries
 		}
-		fd, _, errno = unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(o.Entries), uintptr(unsafe.Pointer(&p)), 0)
-		if errno != unix.EINVAL {
+		if fd, errno = setup(o.Entries, &p); errno != unix.EINVAL {
 			break
 		}
 	}
 	if errno != 0 {
 		return nil, errno
 	}
-	r := &Ring{FD: int(fd), Flags: p.Flags, Features: p.Features}
-	r.enterFD = r.FD
+	r := &Ring{FD: fd, Flags: p.Flags, Features: p.Features}
 	if err := r.mapQueues(&p); err != nil {
 		r.Close()
 		return nil, err
@@ -141,7 +145,7 @@ func (r *Ring) CQEntries() int { return int(r.cqEntries) }
 // Room is how many submissions fit before the kernel must take some.
 func (r *Ring) Room() int { return int(r.sqEntries - (r.tail - atomic.LoadUint32(r.sqHead))) }
 
-// NextSQE returns the next free submission, zeroed but for nothing, or nil if the queue is full. The kernel sees it after
+// NextSQE returns the next free submission, all zero, or nil if the queue is full. The kernel sees it after
 // Publish.
 func (r *Ring) NextSQE() *SQE {
 	if r.tail-atomic.LoadUint32(r.sqHead) >= r.sqEntries {
@@ -201,8 +205,8 @@ type getEventsArg struct {
 // Submit tells the kernel to take n submissions, and with EnterGetEvents in flags to flush what it holds back. It does not
 // wait and so goes without telling the scheduler. See io_uring_enter(2).
 func (r *Ring) Submit(n uint32, flags uint32) (taken int, errno unix.Errno) {
-	t, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.enterFD), uintptr(n), 0,
-		uintptr(flags|r.enterFlags), 0, 0)
+	t, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.FD), uintptr(n), 0,
+		uintptr(flags), 0, 0)
 	return int(t), errno
 }
 
@@ -212,15 +216,15 @@ func (r *Ring) SubmitAndWait(n, want uint32, timeout *unix.Timespec) (taken int,
 	arg := getEventsArg{}
 	flags := uint32(EnterGetEvents)
 	if timeout == nil {
-		t, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.enterFD), uintptr(n), uintptr(want),
-			uintptr(flags|r.enterFlags), 0, 0)
+		t, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.FD), uintptr(n), uintptr(want),
+			uintptr(flags), 0, 0)
 		return int(t), errno
 	}
 	// Rule: arg and timeout stay where they are during the call, since a goroutine's stack does not move while it is in
 	// a system call; the address goes through an integer because the structure is the kernel's.
 	arg.ts = uint64(uintptr(unsafe.Pointer(timeout)))
-	t, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.enterFD), uintptr(n), uintptr(want),
-		uintptr(flags|EnterExtArg|r.enterFlags), uintptr(unsafe.Pointer(&arg)), unsafe.Sizeof(arg))
+	t, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.FD), uintptr(n), uintptr(want),
+		uintptr(flags|EnterExtArg), uintptr(unsafe.Pointer(&arg)), unsafe.Sizeof(arg))
 	return int(t), errno
 }
 
