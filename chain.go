@@ -107,9 +107,7 @@ func (m *Manager) startChain(f func(op *Op), w *waiter, ops []*Op) error {
 		c.reqs = append(c.reqs, &op.req)
 	}
 	if len(ops) > 1 && m.drv.SubmitChain(c.reqs) {
-		for _, op := range ops {
-			m.cancelLate(op)
-		}
+		m.cancelLate()
 		return nil
 	}
 	c.next = 1
@@ -130,7 +128,7 @@ func (m *Manager) follow(c *chain, succeeded bool) *Op {
 		if m.drv.Submit(&op.req) {
 			return op
 		}
-		m.cancelLate(op)
+		m.cancelLate()
 	} else if c.left == 0 {
 		w := c.w
 		clear(c.ops)

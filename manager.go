@@ -94,8 +94,8 @@ func (m *Manager) begin(op *Op) error {
 		m.loop.live++
 	}
 	op.waiter, op.callback, op.chain = nil, nil, nil
-	if op.canceling.Load() || op.cause.Load() != nil { // Close gives a cause without being asked to cancel
-		op.canceling.Store(false)
+	if op.req.Asked.Load() || op.cause.Load() != nil { // Close gives a cause without being asked to cancel
+		op.req.Asked.Store(false)
 		op.cause.Store(nil)
 	}
 	op.req.Owner = op
@@ -215,7 +215,7 @@ func (m *Manager) run(ctx context.Context, op *Op) (int, error) {
 
 // await sleeps until w is signalled, and cancels op when ctx ends first.
 func (m *Manager) await(ctx context.Context, op *Op, w *waiter) {
-	m.cancelLate(op)
+	m.cancelLate()
 	done := ctx.Done()
 	if done == nil {
 		<-w.ch
@@ -253,16 +253,29 @@ func (m *Manager) queue(op *Op) {
 		return
 	}
 	if m.shared {
-		m.cancelLate(op)
+		m.cancelLate()
 	}
 }
 
-// cancelLate passes on a cancel, or a Close, that came before or while op was submitted and so may not have found it: either
-// they see op in the driver, or this sees them. Op may be back, and started again, by now; then what it passes on is
-// that life's cancel, or none.
-func (m *Manager) cancelLate(op *Op) {
-	if op.canceling.Load() || m.closing() {
-		m.drv.Cancel(&op.req)
+// cancelLate passes on a Close that came while an operation was submitted and so may not have found it: either Close sees it
+// in the driver, or this sees Close. The operation itself may be back by now, and is not touched.
+func (m *Manager) cancelLate() {
+	if m.live.Load()&closedBit != 0 && m.hold() {
+		m.drv.CancelAll()
+		m.leave()
+	}
+}
+
+// hold keeps a Close under way from releasing the driver until leave (threaded). It reports false if it is too late for that.
+func (m *Manager) hold() bool {
+	for {
+		v := m.live.Load()
+		if v == closedBit {
+			return false
+		}
+		if m.live.CompareAndSwap(v, v+1) {
+			return true
+		}
 	}
 }
 
@@ -276,7 +289,10 @@ func (m *Manager) finishInline(op *Op) {
 		return
 	}
 	m.ready.push(op)
-	m.drv.Wake()
+	if m.hold() { // op may be delivered already, and the manager closed
+		m.drv.Wake()
+		m.leave()
+	}
 }
 
 // Cancel asks that op end soon. Its result still comes through Do or the callback: what it did if it did something, else an

@@ -39,14 +39,13 @@ const (
 type Op struct {
 	req driver.Request
 
-	state     uint32 // opIdle, opActive, opDone
-	canceling atomic.Bool
-	cause     atomic.Pointer[error] // why it was cancelled; the first one counts
-	waiter    *waiter               // Do waits here, or nil
-	callback  func(op *Op)          // Start's, or nil
-	chain     *chain                // the rest of a chain that the manager runs itself
-	name      string
-	noCopy    noCopy
+	state    uint32                // opIdle, opActive, opDone
+	cause    atomic.Pointer[error] // why it was cancelled; the first one counts
+	waiter   *waiter               // Do waits here, or nil
+	callback func(op *Op)          // Start's, or nil
+	chain    *chain                // the rest of a chain that the manager runs itself
+	name     string
+	noCopy   noCopy
 }
 
 // noCopy makes go vet complain about copies of a started Op.
@@ -105,7 +104,7 @@ func (op *Op) displayName() string {
 // ask records why op is to be cancelled. The first cause counts.
 func (op *Op) ask(cause error) {
 	op.cause.CompareAndSwap(nil, &cause)
-	op.canceling.Store(true)
+	op.req.Asked.Store(true)
 }
 
 // check says what is wrong with an operation that is about to start, nil if nothing is.

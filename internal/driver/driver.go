@@ -10,8 +10,10 @@
 //
 // [Driver.Cancel] may come before, during or after Submit, any number of times and (shared mode) from any goroutine. It
 // asks; the answer is the request coming back, with what it did if it did something, with [ErrCanceled] otherwise. A
-// Cancel of a request that is not in flight does nothing: the manager looks again after Submit, so a cancel that comes
-// first is not lost either. A cancel that cannot be passed on at this moment (a full queue) is kept and passed on later.
+// Cancel of a request that is not in flight does nothing, but [Request.Asked] was set before it: Submit looks at that as soon
+// as Cancel can find the request, so a cancel that comes first is not lost either. (The manager can't look again after Submit:
+// by then the request may be back, and in its next life.) A cancel that cannot be passed on at this moment (a full queue) is
+// kept and passed on later.
 //
 // # The two modes
 //

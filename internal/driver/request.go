@@ -2,6 +2,7 @@ package driver
 
 import (
 	"io/fs"
+	"sync/atomic"
 	"time"
 )
 
@@ -97,6 +98,10 @@ type Request struct {
 
 	N   int   // bytes, descriptor or events; valid when Err is nil or when data moved before the error
 	Err error // nil, a syscall.Errno, ErrCanceled or ErrUnsupported. End of file is N == 0 with a nil Err
+
+	// Asked says that Cancel was called or is about to be. The manager sets it before it calls Driver.Cancel, from whichever
+	// goroutine, and lowers it before Submit.
+	Asked atomic.Bool
 
 	Owner any     // the manager's: the Op
 	State Private // the driver's

@@ -180,6 +180,7 @@ func (d *Driver) startOnWorker(r *driver.Request, flags uint32) bool {
 	d.mu.Lock()
 	r.State.Slot = flags
 	d.enqueue(r)
+	d.cancelAsked(r)
 	d.mu.Unlock()
 	return false
 }
@@ -263,7 +264,7 @@ const (
 // settle ends what run began, and reports whether r is done, in which case its State is zero. The lock is held.
 func (d *Driver) settle(r *driver.Request, out outcome) bool {
 	d.running.remove(r)
-	if out != finished && r.State.Canceling {
+	if out != finished && (r.State.Canceling || r.Asked.Load()) {
 		canceled(r)
 		out = finished
 	}
@@ -292,7 +293,14 @@ func canceled(r *driver.Request) {
 func (d *Driver) isCanceling(r *driver.Request) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return r.State.Canceling
+	return r.State.Canceling || r.Asked.Load()
+}
+
+// cancelAsked passes on a cancel that came before r could be found. The lock is held.
+func (d *Driver) cancelAsked(r *driver.Request) {
+	if r.Asked.Load() {
+		d.cancel(r)
+	}
 }
 
 // Cancel implements driver.Driver.

@@ -126,6 +126,7 @@ func (d *Driver) startStream(r *driver.Request, fd int) (done bool) {
 	w, dir := d.watchOn(fd), direction(r.Kind)
 	if w.busy[dir] || w.transfers[dir] > 0 {
 		w.enlist(r, false)
+		d.cancelAsked(r)
 		return false
 	}
 	w.busy[dir] = true

@@ -55,6 +55,7 @@ func (d *Driver) startPoll(r *driver.Request) (done bool) {
 	w := d.watchOn(fd)
 	w.enlist(r, false)
 	d.arm(w)
+	d.cancelAsked(r)
 	return false
 }
 

@@ -185,6 +185,7 @@ func (d *Driver) Submit(r *driver.Request) bool {
 		}
 		return d.queue(r, how)
 	}
+	flags := r.Flags // without More and Inline, r may be back, and somebody else's, as soon as the lock is free
 	d.mu.Lock()
 	d.room(1)
 	done := d.queue(r, how)
@@ -193,8 +194,8 @@ func (d *Driver) Submit(r *driver.Request) bool {
 		return true
 	}
 	// Wait clears gathering before it looks for submissions, and this one was published before gathering is looked at.
-	if r.Flags&driver.More == 0 && !d.gathering.Load() {
-		inline := r.Flags&driver.Inline != 0
+	if flags&driver.More == 0 && !d.gathering.Load() {
+		inline := flags&driver.Inline != 0
 		d.kick() // from here on r may be back already, unless the caller takes it itself
 		if inline {
 			if d.take(r) {
@@ -223,6 +224,9 @@ func (d *Driver) queue(r *driver.Request, how *entry) (done bool) {
 	how.fill(sqe, r)
 	sqe.UserData = data
 	d.publish(1)
+	if r.Asked.Load() { // the cancel came too early to find r
+		d.cancel(r)
+	}
 	return false
 }
 
@@ -374,6 +378,11 @@ func (d *Driver) SubmitChain(rs []*driver.Request) bool {
 		r.State.Linked = true
 	}
 	d.publish(uint32(len(rs)))
+	for _, r := range rs {
+		if r.Asked.Load() { // the cancel came too early to find r
+			d.cancel(r)
+		}
+	}
 	if !d.owned {
 		d.mu.Unlock()
 		d.kick()

@@ -230,13 +230,18 @@ func (d *Driver) Cancel(r *driver.Request) {
 		d.unlock()
 		return
 	}
-	r.State.Canceling = true
-	if r.State.Prev == nil { // else the kernel can't find it yet: complete sends the cancel when its turn comes
-		d.sendCancel(r)
-	}
+	d.cancel(r)
 	d.unlock()
 	if !d.owned {
 		d.kick()
+	}
+}
+
+// cancel cancels r, which is in flight. The lock is held.
+func (d *Driver) cancel(r *driver.Request) {
+	r.State.Canceling = true
+	if r.State.Prev == nil { // else the kernel can't find it yet: complete sends the cancel when its turn comes
+		d.sendCancel(r)
 	}
 }
 
@@ -245,10 +250,7 @@ func (d *Driver) CancelAll() {
 	d.lock()
 	for i := range d.slots {
 		if r := d.slots[i].req; r != nil && !r.State.Canceling {
-			r.State.Canceling = true
-			if r.State.Prev == nil {
-				d.sendCancel(r)
-			}
+			d.cancel(r)
 		}
 	}
 	d.unlock()
