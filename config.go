@@ -35,7 +35,8 @@ type Config struct {
 	Depth int
 
 	// MinWorkers and MaxWorkers bound the goroutines that wait for completions and run callbacks. A worker that is in
-	// callbacks hands the wait on, to an idle worker or a new one; idle ones above MinWorkers end. Zero: 2 and 256.
+	// callbacks hands the wait on, to an idle worker or a new one; idle ones above MinWorkers end. While MaxWorkers of them
+	// are blocked in callbacks, nothing is delivered. Zero: 2 (or MaxWorkers, if that is less) and 256.
 	MinWorkers, MaxWorkers int
 
 	// MaxThreads bounds the threads that the driver blocks in system calls that cannot wait in any other way. Zero: 64.
@@ -50,6 +51,10 @@ const (
 
 // complete checks c and fills in what is zero.
 func (c *Config) complete() error {
+	minWorkers := defaultMinWorkers
+	if c.MaxWorkers > 0 {
+		minWorkers = min(minWorkers, c.MaxWorkers)
+	}
 	for _, f := range []struct {
 		name      string
 		value     *int
@@ -57,7 +62,7 @@ func (c *Config) complete() error {
 		max       int
 	}{
 		{"Depth", &c.Depth, 256, MaxDepth},
-		{"MinWorkers", &c.MinWorkers, defaultMinWorkers, 1 << 16},
+		{"MinWorkers", &c.MinWorkers, minWorkers, 1 << 16},
 		{"MaxWorkers", &c.MaxWorkers, max(defaultMaxWorkers, c.MinWorkers), 1 << 16},
 		{"MaxThreads", &c.MaxThreads, defaultMaxThreads, 1 << 16},
 	} {
