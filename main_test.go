@@ -64,7 +64,7 @@ func leftBehind(before map[string]string) error {
 	}
 	return eventually(func() error {
 		runtime.GC() // os.File's that a test forgot are its own affair, and closed by this
-		return errors.Join(strangeGoroutines(), strangeDescriptors(before), kernelWorkers())
+		return errors.Join(goroutinesOf("github.com/ringport/ringport"), strangeDescriptors(before), kernelWorkers())
 	})
 }
 
@@ -77,14 +77,17 @@ func eventually(check func() error) error {
 	}
 }
 
-// strangeGoroutines reports goroutines other than the caller that run or were made by this module's code.
-func strangeGoroutines() error {
+// goroutinesOf reports goroutines other than the caller that have one of the marks in their stack trace.
+func goroutinesOf(marks ...string) error {
 	all := make([]byte, 1<<20)
 	all = all[:runtime.Stack(all, true)]
 	var errs []error
-	for i, stack := range bytes.Split(all, []byte("\n\n")) {
-		if i > 0 && bytes.Contains(stack, []byte("github.com/ringport/ringport")) {
-			errs = append(errs, fmt.Errorf("goroutine left: %s", stack))
+	for i, stack := range strings.Split(string(all), "\n\n") {
+		for _, mark := range marks {
+			if i > 0 && strings.Contains(stack, mark) {
+				errs = append(errs, fmt.Errorf("goroutine left: %s", stack))
+				break
+			}
 		}
 	}
 	return errors.Join(errs...)
