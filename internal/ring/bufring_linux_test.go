@@ -3,6 +3,7 @@ package ring
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -103,6 +104,18 @@ func TestBufRingEmpty(t *testing.T) {
 		t.Fatalf("%+v", cqe)
 	}
 	none("used up", 1)
+	for round := range 5 { // every place has been used: what is left in it is not a buffer
+		unix.Write(p[1], []byte("data"))
+		b.Add(0, make([]byte, 2))
+		b.Advance()
+		if cqe := do(t, r, selecting(p[0], 1, 8)); cqe.Res != 2 || string(b.Buffer(0)) != "da" {
+			t.Fatalf("round %d: %+v", round, cqe)
+		}
+		none("used up again", 1)
+		if n, err := unix.Read(p[0], make([]byte, 8)); n != 2 {
+			t.Fatalf("round %d: %d bytes left, %v", round, n, err)
+		}
+	}
 	b.Add(0, b.Buffer(0))
 	b.Advance()
 	if err := b.Unregister(); err != nil {
@@ -126,8 +139,13 @@ func TestBufRingErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	b = openBufRing(t, r, 3, 1<<15) // the group is free again
+	mapping := uintptr(unsafe.Pointer(unsafe.SliceData(b.mem)))
 	if err := b.Unregister(); err != nil {
 		t.Fatal(err)
+	}
+	var resident [1]byte // mincore(2) says ENOMEM of what is not mapped
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, mapping, 1, uintptr(unsafe.Pointer(&resident))); errno != unix.ENOMEM {
+		t.Errorf("the ring is still mapped: %v", errno)
 	}
 	gone := &BufRing{ring: r, group: 3}
 	if err := gone.Unregister(); err != unix.EINVAL && err != unix.ENOENT {

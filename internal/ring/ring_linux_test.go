@@ -211,6 +211,7 @@ func TestFlagSetsGetSmaller(t *testing.T) {
 func TestQueueFull(t *testing.T) {
 	modes(t, func(t *testing.T, o Options) {
 		r := openRing(t, o)
+		nops(t, r) // so that every entry has been used
 		for i := range r.SQEntries() {
 			if room := r.Room(); room != r.SQEntries()-i {
 				t.Fatalf("room for %d, want %d", room, r.SQEntries()-i)
@@ -233,10 +234,11 @@ func TestQueueFull(t *testing.T) {
 		if taken, errno := r.Submit(3, 0); taken != 3 || errno != 0 {
 			t.Fatalf("took %d, %v", taken, errno)
 		}
-		if r.Room() != 3 || r.Pending() != uint32(r.SQEntries()-3) || r.NextSQE() == nil {
+		sqe := r.NextSQE()
+		if sqe == nil || r.Room() != 2 || r.Pending() != uint32(r.SQEntries()-3) {
 			t.Fatalf("room for %d, %d pending", r.Room(), r.Pending())
 		}
-		nop(uint64(r.SQEntries()))(&r.sqes[0])
+		nop(uint64(r.SQEntries()))(sqe)
 		r.Publish()
 		for i := range r.SQEntries() + 1 {
 			if cqe := next(t, r); cqe.UserData != uint64(i) {
