@@ -13,7 +13,7 @@ import (
 // openDirect opens path past the page cache. Without a file and an error, why says what is in the way. See open(2), O_DIRECT.
 func openDirect(path string, flags int, block int64, isNew bool) (f *os.File, why string, err error) {
 	var s unix.Statfs_t
-	if err := unix.Statfs(path, &s); err == nil && (s.Type == unix.TMPFS_MAGIC || s.Type == unix.RAMFS_MAGIC) {
+	if err := unix.Statfs(path, &s); err == nil && (uint32(s.Type) == unix.TMPFS_MAGIC || uint32(s.Type) == unix.RAMFS_MAGIC) {
 		return nil, "it is in memory (tmpfs), with no disk below", nil // O_DIRECT is accepted there since Linux 6.6
 	}
 	f, err = os.OpenFile(path, flags|unix.O_DIRECT, 0)

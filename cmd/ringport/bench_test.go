@@ -41,7 +41,7 @@ func TestEngines(t *testing.T) {
 func testEngine(t *testing.T, engine, rw, way string) {
 	const size, block, depth, operations, rounds = 2 << 20, 4096, 7, 300, 2
 	file := filepath.Join(t.TempDir(), "data")
-	mustRun(t, "", "bench", "--file", file, "--size", strconv.Itoa(size), "--operations", "1", "--rounds", "1", "--engine", "osfile")
+	laidOut(t, &benchOptions{file: file, size: size, block: block, direct: directFalse})
 	before := readMarked(t, file, size)
 	out := mustRun(t, "", "bench", "--file", file, "--engine", engine, "--rw", rw, "--direct="+way, "--verify", "--json", "--overwrite",
 		"--operations", strconv.Itoa(operations), "--rounds", strconv.Itoa(rounds), "--depth", strconv.Itoa(depth))
@@ -71,6 +71,24 @@ func testEngine(t *testing.T, engine, rw, way string) {
 	if rw == "read" && changed != 0 || rw == "write" && changed < 200 || rw == "mixed" && (changed < 20 || changed > 300) {
 		t.Errorf("--rw %s changed %d of %d blocks", rw, changed, size/block)
 	}
+}
+
+// laidOut makes the file that o names, or a temporary one, with its content. The test closes it.
+func laidOut(t *testing.T, o *benchOptions) *benchFile {
+	t.Helper()
+	b, err := openBenchFile(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := b.fill(t.Context(), int64(o.block), func(int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // readMarked reads a file and checks that each sector has its own mark.
@@ -309,14 +327,7 @@ func TestBadInput(t *testing.T) {
 // An engine whose process ends on the way is an error that names it.
 func TestEngineDies(t *testing.T) {
 	t.Setenv(commandVariable, "1")
-	b, err := openBenchFile(&benchOptions{file: t.TempDir(), size: 1 << 20, block: 4096, direct: directFalse})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.close()
-	if err := b.fill(t.Context(), 4096, func(int64) {}); err != nil {
-		t.Fatal(err)
-	}
+	b := laidOut(t, &benchOptions{file: t.TempDir(), size: 1 << 20, block: 4096, direct: directFalse})
 	p, err := startEngine(t.Context(), engineSpec{Engine: "osfile", Name: b.title, Block: 4096, Depth: 2, ReadPercent: 100}, b.f)
 	if err != nil {
 		t.Fatal(err)

@@ -109,9 +109,7 @@ func writeColumns(s *strings.Builder, rows [][]string) {
 
 // notes are the sentences below the table: what ran, and what to mind.
 func (b *bench) notes(all []figures) (notes []string) {
-	for _, group := range sameBackend(all) {
-		notes = append(notes, group)
-	}
+	notes = sameBackend(all)
 	for _, f := range all {
 		if f.Note != "" {
 			notes = append(notes, fmt.Sprintf("%s: %s.", f.Engine, f.Note))
