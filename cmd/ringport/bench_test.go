@@ -186,6 +186,24 @@ func TestJSON(t *testing.T) {
 	wantEmpty(t, dir)
 }
 
+// The engines take turns, and each time another one begins.
+func TestTurns(t *testing.T) {
+	_, stderr, code := runCommand(t, "", nil, "bench", "--operations", "20", "--rounds", "3", "--size", "1m", "--engine", "osfile,loop,pool")
+	if code != 0 {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	var turns []string
+	for line := range strings.Lines(stderr) {
+		if words := strings.Fields(line); words[0] == "round" {
+			turns = append(turns, words[1][:1]+words[2])
+		}
+	}
+	want := []string{"1osfile", "1loop", "1pool", "2loop", "2pool", "2osfile", "3pool", "3osfile", "3loop"}
+	if !slices.Equal(turns, want) {
+		t.Errorf("turns %v, not %v", turns, want)
+	}
+}
+
 // The table has every engine, ratios against osfile, and says what ran.
 func TestTable(t *testing.T) {
 	dir := t.TempDir()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -69,5 +70,39 @@ func TestLiveProgress(t *testing.T) {
 		if !strings.Contains(out.String(), "osfile ") {
 			t.Errorf("no table: %s", &out)
 		}
+	}
+}
+
+// Ctrl-C in a round that would last for hours: the engine stops, its part of a round is reported, and the bar is gone.
+func TestInterruptRound(t *testing.T) {
+	screen, tty := openTerminal(t)
+	cmd := newCommand(t, "", []string{"TERM=xterm"}, "bench", "--size", "1m", "--depth", "4", "--engine", "loop,osfile", "--rounds", "2", "--duration", "9h")
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	tty.Close()
+	shown, buf := "", make([]byte, 4096)
+	for !strings.Contains(shown, "op/s") { // a round is under way
+		n, err := screen.Read(buf)
+		if err != nil {
+			t.Fatalf("%v after %q", err, shown)
+		}
+		shown += string(buf[:n])
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := io.ReadAll(screen)
+	shown += string(rest)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.HasSuffix(shown, "\rringport: interrupted\r\n") {
+		t.Errorf("exit code %d, %q", code, shown)
+	}
+	if text := out.String(); !strings.Contains(text, "\nloop ") || strings.Contains(text, "\nosfile ") || !strings.Contains(text, "Stopped early") {
+		t.Errorf("the report is %s", text)
 	}
 }
