@@ -17,6 +17,7 @@ var chainTests = []test{
 	{name: "ChainCancelOfTheFirst", run: func(f *fixture) { chainCancel(f, 0) }},
 	{name: "ChainCancelOfTheSecond", run: func(f *fixture) { chainCancel(f, 1) }},
 	{name: "ChainCancelOfTheLast", run: func(f *fixture) { chainCancel(f, 3) }},
+	{name: "ChainCancelBeforeSubmit", run: chainCancelBefore},
 	{name: "ChainCancelAll", run: chainCancelAll},
 	{name: "ChainWaitsForItsFirst", run: chainWaits},
 	{name: "ChainLongerThanTheQueue", run: chainLong, depth: 8},
@@ -146,7 +147,7 @@ func chainCancel(f *fixture, victim int) {
 			return
 		}
 		f.stay(all...)
-		f.d.Cancel(all[victim])
+		f.cancel(all[victim])
 		f.flush()
 		if victim > 0 {
 			f.put(w, "data")
@@ -165,6 +166,35 @@ func chainCancel(f *fixture, victim int) {
 			f.canceled(all[0])
 		}
 		f.expect(path, true, written)
+	}
+}
+
+// chainCancelBefore: the flag of a cancel that came too early to find its request.
+func chainCancelBefore(f *fixture) {
+	for victim := range 4 {
+		r, w := f.pipe()
+		path, file := f.appendFile()
+		all := append([]*driver.Request{read(r, 4, driver.CurrentOffset)}, appends(file, 3)...)
+		f.cancel(all[victim])
+		if !f.chain(all...) {
+			f.expect(path, false, "")
+			return
+		}
+		if victim > 0 {
+			f.stay(all...)
+			f.put(w, "data")
+		}
+		f.await(all...)
+		written := ""
+		for _, q := range all[1:] {
+			if q.Err == nil {
+				written += string(q.Buf)
+			}
+		}
+		f.expect(path, true, written)
+		if victim == 0 {
+			f.canceled(all...)
+		}
 	}
 }
 

@@ -213,7 +213,7 @@ func (f *fixture) drain() {
 // do carries r out.
 func (f *fixture) do(r *driver.Request) (n int, err error) {
 	f.Helper()
-	r.Reset()
+	again(r)
 	f.start(r)
 	f.await(r)
 	return r.N, r.Err
@@ -254,6 +254,18 @@ func (f *fixture) stay(rs ...*driver.Request) {
 			f.Fatalf("%v came back with %d, %v, and should be waiting", r.Kind, r.N, r.Err)
 		}
 	}
+}
+
+// cancel asks for the end of r as the manager does: first the flag, for a Submit that is under way, then the call.
+func (f *fixture) cancel(r *driver.Request) {
+	r.Asked.Store(true)
+	f.d.Cancel(r)
+}
+
+// again makes a request that came back ready for another Submit.
+func again(r *driver.Request) {
+	r.Reset()
+	r.Asked.Store(false)
 }
 
 // canceled waits for rs and expects that each was cancelled.

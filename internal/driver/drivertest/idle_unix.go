@@ -66,6 +66,6 @@ func idle(f *fixture) {
 				u.switches, u.cpu, base.switches, base.cpu)
 		}
 	}
-	f.d.Cancel(q)
+	f.cancel(q)
 	f.canceled(q)
 }

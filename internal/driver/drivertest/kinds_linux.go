@@ -64,9 +64,9 @@ func spliceWaits(f *fixture) {
 			q := spliceOf(r, driver.CurrentOffset, file, 0, 8)
 			f.start(q)
 			f.stay(q)
-			f.d.Cancel(q)
+			f.cancel(q)
 			f.canceled(q)
-			q.Reset()
+			again(q)
 			f.start(q)
 			f.stay(q)
 			f.put(w, "data")
@@ -219,7 +219,7 @@ func direct(f *fixture) {
 			f.flush()
 		}
 		if i%4 != 3 {
-			f.d.Cancel(r)
+			f.cancel(r)
 		}
 		if f.await(r); r.Err != driver.ErrCanceled && (r.Err != nil || got(r) != strings.Repeat("0123456789abcdef", block/16)) {
 			f.Fatalf("%d, %v", r.N, r.Err)
@@ -257,9 +257,9 @@ func terminal(f *fixture) {
 		f.stay(r)
 		f.put(keyboard, "half a ")
 		f.stay(r)
-		f.d.Cancel(r)
+		f.cancel(r)
 		f.canceled(r)
-		r.Reset()
+		again(r)
 		f.start(r)
 		f.stay(r)
 		f.put(keyboard, "line\n")
@@ -296,7 +296,7 @@ func dyingThread(f *fixture) {
 	}
 	for round := range 10 {
 		for _, q := range all {
-			q.Reset()
+			again(q)
 		}
 		ended := onDyingThread(func() {
 			for _, q := range all {
@@ -335,7 +335,7 @@ func dyingThreadOpen(f *fixture) {
 		r = openWaiting(f.fifo(), unix.O_RDONLY)
 		ended2 := onDyingThread(func() { f.start(r) })
 		f.stay(r)
-		f.d.Cancel(r)
+		f.cancel(r)
 		f.canceled(r)
 		for !ended() || !ended2() {
 			runtime.Gosched()

@@ -204,7 +204,7 @@ func submitAtRandom(f *fixture, random *rand.Rand, file, r, w driver.Handle) {
 			q := read(file, 16, 0)
 			back := f.start(q)
 			if random.IntN(2) == 0 {
-				f.d.Cancel(q)
+				f.cancel(q)
 			}
 			if <-back; got(q) != "content" && q.Err != driver.ErrCanceled {
 				f.Errorf("read %q, %v", got(q), q.Err)
@@ -216,7 +216,7 @@ func submitAtRandom(f *fixture, random *rand.Rand, file, r, w driver.Handle) {
 				f.Error(err)
 			}
 			if random.IntN(2) == 0 {
-				f.d.Cancel(q)
+				f.cancel(q)
 			}
 			if <-back; q.Err == driver.ErrCanceled {
 				q = read(r, 4, driver.CurrentOffset)
@@ -228,7 +228,7 @@ func submitAtRandom(f *fixture, random *rand.Rand, file, r, w driver.Handle) {
 		case 3:
 			q := read(r, 4, driver.CurrentOffset)
 			back := f.start(q)
-			f.d.Cancel(q)
+			f.cancel(q)
 			if <-back; q.Err != driver.ErrCanceled {
 				f.Errorf("read %q, %v from an empty pipe", got(q), q.Err)
 			}

@@ -116,7 +116,7 @@ func leftAlone(f *fixture) {
 	late := read(r, 64, driver.CurrentOffset)
 	f.start(late)
 	f.stay(late)
-	f.d.Cancel(late)
+	f.cancel(late)
 	f.canceled(late)
 	guard := bytes.Repeat([]byte{0xa5}, 64)
 	copy(late.Buf, guard)

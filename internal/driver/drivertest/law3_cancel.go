@@ -17,7 +17,8 @@ var cancelTests = []test{
 	{name: "Law3CancelDeliversData", run: cancelDeliversData},
 	{name: "Law3CancelOfWhatEndsByItself", run: cancelFileRead},
 	{name: "Law3CancelDuringSubmit", run: cancelDuringSubmit, modes: sharedOnly},
-	{name: "Law3CancelBeforeSubmitDoesNothing", run: cancelBefore},
+	{name: "Law3CancelBeforeSubmit", run: cancelBefore},
+	{name: "Law3CancelOfNothingInFlight", run: cancelNothing},
 	{name: "Law3CancelAfterCompletionDoesNothing", run: cancelAfter},
 	{name: "Law3CancelTwice", run: cancelTwice},
 	{name: "Law3CancelOneOfMany", run: cancelOne},
@@ -39,7 +40,7 @@ func cancelTakesNothing(f *fixture) {
 		if i%2 == 0 {
 			f.stay(q)
 		}
-		f.d.Cancel(q)
+		f.cancel(q)
 		f.canceled(q)
 	}
 	f.put(w, "all of it")
@@ -69,7 +70,7 @@ func cancelDeliversData(f *fixture) {
 		for range i % 7 {
 			runtime.Gosched()
 		}
-		f.d.Cancel(q)
+		f.cancel(q)
 		f.await(q)
 		wg.Wait()
 		if q.Err == driver.ErrCanceled {
@@ -98,7 +99,7 @@ func cancelFileRead(f *fixture) {
 		if i%3 == 0 {
 			f.flush()
 		}
-		f.d.Cancel(q)
+		f.cancel(q)
 		f.await(q)
 		if q.Err != driver.ErrCanceled && (q.Err != nil || got(q) != strings.Repeat("x", bytes)) {
 			f.Fatalf("round %d: %d, %v", i, q.N, q.Err)
@@ -106,20 +107,19 @@ func cancelFileRead(f *fixture) {
 	}
 }
 
-// cancelDuringSubmit: the cancel may come before, during and after Submit. As the manager does, the submitter asks once more
-// when Submit is through.
+// cancelDuringSubmit: the cancel comes before, during or after Submit. Whenever it does, it is asked for once.
 func cancelDuringSubmit(f *fixture) {
 	r, w := f.pipe()
-	for i := range 500 {
+	for i := range 2000 {
 		q := read(r, 8, driver.CurrentOffset)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			for range 1 + i%4 {
-				f.d.Cancel(q)
+			for range i % 4 {
+				runtime.Gosched()
 			}
+			f.cancel(q)
 		})
 		f.start(q)
-		f.d.Cancel(q)
 		f.canceled(q)
 		wg.Wait()
 	}
@@ -128,10 +128,43 @@ func cancelDuringSubmit(f *fixture) {
 	}
 }
 
+// cancelBefore: a cancel that comes first finds nothing in flight, and its flag is left for Submit.
 func cancelBefore(f *fixture) {
 	r, w := f.pipe()
+	file := f.openFile(f.tempFile("content"), os.O_RDONLY)
+	for range 20 {
+		q := read(r, 8, driver.CurrentOffset)
+		f.cancel(q)
+		f.start(q)
+		f.canceled(q)
+
+		q = read(file, 8, 0)
+		f.cancel(q)
+		f.start(q)
+		if f.await(q); q.Err != driver.ErrCanceled && (q.Err != nil || got(q) != "content") {
+			f.Fatalf("%q, %v", got(q), q.Err)
+		}
+
+		first, second := read(r, 8, driver.CurrentOffset), read(r, 8, driver.CurrentOffset)
+		f.start(first)
+		f.cancel(second) // goes behind one that waits for the same
+		f.start(second)
+		f.canceled(second)
+		f.stay(first)
+		f.cancel(first)
+		f.canceled(first)
+	}
+	if s := f.rest(r, w); s != "" {
+		f.Errorf("left in the pipe: %q", s)
+	}
+}
+
+// cancelNothing: what Cancel does not find it does not keep in mind.
+func cancelNothing(f *fixture) {
+	r, w := f.pipe()
 	q := read(r, 8, driver.CurrentOffset)
-	f.d.Cancel(q)
+	f.cancel(q)
+	again(q) // the manager begins another life of the operation
 	f.start(q)
 	f.stay(q)
 	f.put(w, "data")
@@ -149,9 +182,9 @@ func cancelAfter(f *fixture) {
 		f.start(old)
 		f.await(old)
 		f.start(next)
-		f.d.Cancel(old)
+		f.cancel(old)
 		f.stay(next)
-		f.d.Cancel(old)
+		f.cancel(old)
 		f.put(w, "next")
 		if f.await(next); got(old) != "old" || got(next) != "next" {
 			f.Fatalf("%q, %v, then %q, %v", got(old), old.Err, got(next), next.Err)
@@ -164,12 +197,12 @@ func cancelTwice(f *fixture) {
 	for range 100 {
 		q := read(r, 8, driver.CurrentOffset)
 		f.start(q)
-		f.d.Cancel(q)
-		f.d.Cancel(q)
+		f.cancel(q)
+		f.cancel(q)
 		f.flush()
-		f.d.Cancel(q)
+		f.cancel(q)
 		f.canceled(q)
-		f.d.Cancel(q)
+		f.cancel(q)
 	}
 }
 
@@ -181,7 +214,7 @@ func cancelOne(f *fixture) {
 		f.start(all[i])
 	}
 	f.stay(all...)
-	f.d.Cancel(all[7])
+	f.cancel(all[7])
 	f.canceled(all[7])
 	others := append(append([]*driver.Request{}, all[:7]...), all[8:]...)
 	f.stay(others...)
@@ -232,7 +265,7 @@ func cancelAllOnce(f *fixture) {
 func cancelFull(f *fixture) {
 	all := waiting(f, 100)
 	for _, q := range all {
-		f.d.Cancel(q)
+		f.cancel(q)
 	}
 	f.canceled(all...)
 }
@@ -245,13 +278,13 @@ func cancelBehind(f *fixture) {
 		for range 8 {
 			f.start(&driver.Request{Kind: driver.Nop, Flags: driver.More})
 		}
-		f.d.Cancel(q)
+		f.cancel(q)
 		f.canceled(q)
 		f.drain()
 		q = waiting(f, 1)[0]
 		f.flush()
 	}
-	f.d.Cancel(q)
+	f.cancel(q)
 	f.canceled(q)
 }
 
@@ -267,7 +300,7 @@ func cancelUnsubmitted(f *fixture) {
 		q := read(r, 8, driver.CurrentOffset)
 		q.Flags = driver.More
 		f.start(q)
-		f.d.Cancel(q)
+		f.cancel(q)
 		f.canceled(q)
 	}
 	if s := f.rest(r, w); s != "" {
@@ -283,7 +316,7 @@ func cancelWrite(f *fixture) {
 		q := write(w, block, driver.CurrentOffset)
 		f.start(q)
 		f.stay()
-		f.d.Cancel(q)
+		f.cancel(q)
 		if f.await(q); q.Err != nil && q.Err != driver.ErrCanceled {
 			f.Fatalf("write: %d, %v", q.N, q.Err)
 		}

@@ -123,7 +123,7 @@ func timeouts(f *fixture) {
 	}
 	f.collect(1) // a nanosecond
 	f.must(&driver.Request{Kind: driver.Nop}, 0)
-	f.d.Cancel(q)
+	f.cancel(q)
 	f.canceled(q)
 	f.d.Wake()
 	f.collect(-1)

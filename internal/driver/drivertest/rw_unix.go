@@ -469,7 +469,7 @@ func registeredFiles(f *fixture) {
 	f.start(poll)
 	f.start(q)
 	f.stay(q, poll)
-	f.d.Cancel(q)
+	f.cancel(q)
 	f.canceled(q)
 	f.must(write(w, "data", driver.CurrentOffset), 4)
 	if f.await(poll); poll.Err != nil || poll.N&unix.POLLIN == 0 {

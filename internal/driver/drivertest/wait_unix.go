@@ -18,6 +18,7 @@ var waitTests = []test{
 	{name: "Poll", run: poll},
 	{name: "PollWaits", run: pollWaits},
 	{name: "Law3CancelPoll", run: cancelPoll},
+	{name: "Law3CancelBeforeSubmitOfWaits", run: cancelBeforeWaits},
 	{name: "Law8BadPolls", run: badPolls},
 	{name: "NonblockingReadWaits", run: nonblockingRead},
 	{name: "NonblockingWriteWaits", run: nonblockingWrite},
@@ -74,12 +75,29 @@ func cancelPoll(f *fixture) {
 	f.start(a)
 	f.start(b)
 	f.stay(a, b)
-	f.d.Cancel(a)
+	f.cancel(a)
 	f.canceled(a)
 	f.stay(b)
 	f.put(w, "x")
 	if f.await(b); b.N != unix.POLLIN || b.Err != nil {
 		f.Errorf("%#x, %v", b.N, b.Err)
+	}
+}
+
+// cancelBeforeWaits: a cancel that came before Submit, for kinds that wait other than reads.
+func cancelBeforeWaits(f *fixture) {
+	r, _ := f.pipe()
+	_, full := f.pipe()
+	fillPipe(f, full)
+	for range 10 {
+		for _, q := range []*driver.Request{
+			{Kind: driver.Poll, FD: r, Arg: unix.POLLIN}, openWaiting(f.fifo(), unix.O_RDONLY), openWaiting(f.fifo(), unix.O_WRONLY),
+			vectored(driver.Readv, r, driver.CurrentOffset, []int{1, 1}), write(full, "x", driver.CurrentOffset),
+		} {
+			f.cancel(q)
+			f.start(q)
+			f.canceled(q)
+		}
 	}
 }
 
@@ -107,9 +125,9 @@ func nonblockingRead(f *fixture) {
 		} {
 			f.start(q)
 			f.stay(q)
-			f.d.Cancel(q)
+			f.cancel(q)
 			f.canceled(q)
-			q.Reset()
+			again(q)
 			f.start(q)
 			f.stay(q)
 			f.put(w, "data")
@@ -133,9 +151,9 @@ func nonblockingWrite(f *fixture) {
 	} {
 		f.start(q)
 		f.stay(q)
-		f.d.Cancel(q)
+		f.cancel(q)
 		f.canceled(q)
-		q.Reset()
+		again(q)
 		f.start(q)
 		f.stay(q)
 		if s, err := take(r, filled); len(s) != filled || err != nil {
@@ -286,7 +304,7 @@ func cancelFIFO(f *fixture) {
 		if i%2 == 0 {
 			f.stay(r)
 		}
-		f.d.Cancel(r)
+		f.cancel(r)
 		f.canceled(r)
 		if fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK, 0); err != unix.ENXIO {
 			f.Fatalf("a reader is left: %d, %v", fd, err)
@@ -296,7 +314,7 @@ func cancelFIFO(f *fixture) {
 		if i%2 == 0 {
 			f.stay(w)
 		}
-		f.d.Cancel(w)
+		f.cancel(w)
 		f.canceled(w)
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
@@ -329,7 +347,7 @@ func cancelFIFORace(f *fixture) {
 		for range i % 10 {
 			runtime.Gosched()
 		}
-		f.d.Cancel(r)
+		f.cancel(r)
 		f.await(r)
 		wg.Wait()
 		switch r.Err {
@@ -358,9 +376,9 @@ func fifoOpens(f *fixture, n int) []*driver.Request {
 func cancelAllFIFOs(f *fixture) {
 	all := fifoOpens(f, 20)
 	f.stay(all...)
-	f.d.Cancel(all[19])
+	f.cancel(all[19])
 	f.canceled(all[19])
-	f.d.Cancel(all[0])
+	f.cancel(all[0])
 	f.canceled(all[0])
 	f.d.CancelAll()
 	f.canceled(all[1:19]...)
