@@ -3,6 +3,7 @@
 package ringport
 
 import (
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,31 +11,41 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-// fakeDriver waits for nothing but its own Wake, and lets a test see how it is driven.
+// fakeDriver waits for nothing but its own Wake, completes everything then, and lets a test see how it is driven.
 type fakeDriver struct {
 	waits chan time.Duration // the timeout of each Wait
 	wake  chan struct{}
 	wakes atomic.Int64
+
+	mu      sync.Mutex // over what follows
+	pending []*driver.Request
+	batch   int // the length of the last Wait's batch
 }
 
 // openFake makes a threaded manager on a fake driver.
-func openFake(t *testing.T) (*Manager, *fakeDriver) {
+func openFake(t *testing.T, c Config) (*Manager, *fakeDriver) {
 	t.Helper()
 	d := &fakeDriver{waits: make(chan time.Duration, 1000), wake: make(chan struct{}, 1)}
 	real := backends
 	backends = []backend{{"fake", func(driver.Options) (driver.Driver, error) { return d, nil }}}
 	defer func() { backends = real }()
-	return open(t, Config{Backend: "fake"}), d
+	c.Backend = "fake"
+	return open(t, c), d
 }
 
-func (d *fakeDriver) Name() string                        { return "fake" }
-func (d *fakeDriver) Attach(driver.Handle) error          { return nil }
-func (d *fakeDriver) Detach(driver.Handle) error          { return nil }
-func (d *fakeDriver) Submit(r *driver.Request) bool       { return true }
+func (d *fakeDriver) Name() string               { return "fake" }
+func (d *fakeDriver) Attach(driver.Handle) error { return nil }
+func (d *fakeDriver) Detach(driver.Handle) error { return nil }
+func (d *fakeDriver) Submit(r *driver.Request) bool {
+	d.mu.Lock()
+	d.pending = append(d.pending, r)
+	d.mu.Unlock()
+	return false
+}
 func (d *fakeDriver) SubmitChain([]*driver.Request) bool  { return false }
 func (d *fakeDriver) Flush() error                        { return nil }
 func (d *fakeDriver) Cancel(*driver.Request)              {}
-func (d *fakeDriver) CancelAll()                          {}
+func (d *fakeDriver) CancelAll()                          { d.rouse() }
 func (d *fakeDriver) Pollable() (driver.Handle, bool)     { return 0, false }
 func (d *fakeDriver) RegisterBuffers([][]byte) error      { return nil }
 func (d *fakeDriver) RegisterFiles([]driver.Handle) error { return nil }
@@ -43,6 +54,10 @@ func (d *fakeDriver) Close() error                        { return nil }
 
 func (d *fakeDriver) Wake() {
 	d.wakes.Add(1)
+	d.rouse()
+}
+
+func (d *fakeDriver) rouse() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -53,11 +68,18 @@ func (d *fakeDriver) Wait(batch []*driver.Request, timeout time.Duration) (int, 
 	d.waits <- timeout
 	if timeout < 0 {
 		<-d.wake
-		return 0, nil
+	} else {
+		select {
+		case <-d.wake:
+		case <-time.After(timeout):
+		}
 	}
-	select {
-	case <-d.wake:
-	case <-time.After(timeout):
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.batch = len(batch)
+	n := copy(batch, d.pending)
+	if d.pending = d.pending[n:]; len(d.pending) > 0 {
+		d.rouse()
 	}
-	return 0, nil
+	return n, nil
 }

@@ -218,7 +218,7 @@ func TestTimeout_EndsTheWait(t *testing.T) {
 
 // TestTimeout_WakesOnlyForTheEarliest counts how often the driver is woken, and what it waits for.
 func TestTimeout_WakesOnlyForTheEarliest(t *testing.T) {
-	m, d := openFake(t)
+	m, d := openFake(t, Config{})
 	wait := func(lo, hi time.Duration) {
 		t.Helper()
 		if got := receive(t, m, d.waits); got < lo || got > hi {
@@ -256,7 +256,7 @@ func TestTimeout_WakesOnlyForTheEarliest(t *testing.T) {
 // TestTimeout_NotLostAfterAStop: the loop, on its way, finds that the timeout it waited for was stopped, and sleeps without
 // one. The next timeout must wake it, though it is due later than the stopped one was.
 func TestTimeout_NotLostAfterAStop(t *testing.T) {
-	m, d := openFake(t)
+	m, d := openFake(t, Config{})
 	if got := receive(t, m, d.waits); got != -1 {
 		t.Fatalf("waits for %v", got)
 	}
