@@ -66,7 +66,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("ringport {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newBenchCommand(), newEngineCommand(), newDoctorCommand(), newProbeCommand())
+	root.AddCommand(newBenchCommand(), newEngineCommand(), newCpCommand(), newDoctorCommand(), newProbeCommand())
 	return root
 }
 
