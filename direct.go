@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"errors"
+	"io"
 	"syscall"
 
 	"github.com/ringport/ringport/internal/mem"
@@ -34,8 +35,11 @@ func (f *File) explain(err error, off int64, bufs ...[]byte) error {
 	if err == nil || !f.direct || !errors.Is(err, syscall.EINVAL) {
 		return err
 	}
+	if off == CurrentOffset {
+		off, _ = seekHandle(f.h, 0, io.SeekCurrent)
+	}
 	what := ""
-	if off != CurrentOffset && off%DirectAlignment != 0 {
+	if off%DirectAlignment != 0 {
 		what = "offset"
 	}
 	for _, b := range bufs {

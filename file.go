@@ -273,8 +273,7 @@ func (f *file) drain(refs uint64) error {
 	}
 	for f.calls.active() {
 		if _, err := f.m.stepOwned(-1); err != nil {
-			f.state.And(^fileClosed) // on the wrong goroutine: the owner can still do it
-			return err
+			return err // the loop is broken: the system may still use h
 		}
 	}
 	return nil

@@ -162,7 +162,7 @@ func (f *File) vectored(bufs [][]byte, off int64, w way, whole bool) (n int, err
 		c.bufs = window(c.bufs[:0], bufs, n)
 		if len(c.bufs) == 0 {
 			if n == 0 {
-				err = f.over(vectoredName[w], w)
+				err = f.over(vectoredKind[w].String(), w)
 			}
 			return n, err
 		}
@@ -170,13 +170,8 @@ func (f *File) vectored(bufs [][]byte, off int64, w way, whole bool) (n int, err
 		if off != CurrentOffset {
 			at += int64(n)
 		}
-		if w == reading {
-			c.op = Readv(f.h, c.bufs, at)
-		} else {
-			c.op = Writev(f.h, c.bufs, at)
-		}
 		c.ext.Vec = c.bufs
-		c.op.req.Ext = &c.ext
+		c.op = Op{req: driver.Request{Kind: vectoredKind[w], FD: f.h, Off: at, Ext: &c.ext}}
 		m, err := f.do(c, w)
 		n += m
 		switch {
@@ -192,7 +187,7 @@ func (f *File) vectored(bufs [][]byte, off int64, w way, whole bool) (n int, err
 	}
 }
 
-var vectoredName = [...]string{reading: driver.Readv.String(), writing: driver.Writev.String()}
+var vectoredKind = [...]driver.Kind{reading: driver.Readv, writing: driver.Writev}
 
 // window appends to into what one operation takes of bufs after the first skip bytes. Empty buffers are left out.
 func window(into, bufs [][]byte, skip int) [][]byte {

@@ -1,0 +1,292 @@
+//go:build unix
+
+package ringport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestFile_CloseWakesEverybody: readers and writers that wait in the kernel, or for their turn, on every view and in every way.
+func TestFile_CloseWakesEverybody(t *testing.T) {
+	forThreaded(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		adopted(t, m, pair[1], "peer")
+		f := adopted(t, m, pair[0], "socket")
+		fillPipe(t, f)
+		conn, err := f.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const each = 8
+		never := func(uintptr) bool { return false }
+		calls := []func(f *File) error{
+			func(f *File) error { return second(f.Read(make([]byte, 1))) },
+			func(f *File) error { return second(f.Readv([][]byte{make([]byte, 1)})) },
+			func(f *File) error { return second(f.Write(make([]byte, 1<<20))) },
+			func(f *File) error { return second(f.Writev([][]byte{make([]byte, 1<<20)})) },
+			func(f *File) error { return second(f.WriteTo(&bytes.Buffer{})) },
+			func(f *File) error { return second(f.ReadFrom(bytes.NewReader(make([]byte, 1<<20)))) },
+			func(f *File) error { return conn.Read(never) },
+			func(f *File) error { return conn.Write(never) },
+		}
+		errs := make(chan error, each*len(calls))
+		for i := range each {
+			view := f
+			if i%2 == 0 {
+				view = f.WithContext(t.Context())
+			}
+			for _, call := range calls {
+				go func() { errs <- call(view) }()
+			}
+		}
+		for waiting(f) < cap(errs) {
+			runtime.Gosched()
+		}
+		const closers = 6
+		closed := make(chan error, closers)
+		for range closers {
+			go func() { closed <- f.Close() }()
+		}
+		first := 0
+		for range closers {
+			if err := <-closed; err == nil {
+				first++
+			} else if !errors.Is(err, os.ErrClosed) {
+				t.Error(err)
+			}
+		}
+		if first != 1 {
+			t.Errorf("%d Closes say that they were the first", first)
+		}
+		for range cap(errs) {
+			if err := <-errs; !errors.Is(err, os.ErrClosed) || errors.Is(err, ErrManagerClosed) {
+				t.Errorf("a waiting call: %v", err)
+			}
+		}
+		if s := m.Stats(); s.InFlight != 0 || waiting(f) != 0 {
+			t.Errorf("%d operations and %d calls are left", s.InFlight, waiting(f))
+		}
+	})
+}
+
+// TestFile_CloseTakesNoByte: the read that it ends leaves what comes later to others that have the pipe open.
+func TestFile_CloseTakesNoByte(t *testing.T) {
+	forStreams(t, func(t *testing.T, m *Manager, r *File, feed func(string)) {
+		fd, err := syscall.Dup(int(r.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := adopted(t, m, fd, "duplicate")
+		closed := make(chan error, 1)
+		whileInFlight(m, func() { closed <- r.Close() })
+		if n, err := r.Read(make([]byte, 8)); n != 0 || !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%d, %v", n, err)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		feed("hello\n")
+		buf := make([]byte, 8)
+		if n, err := other.Read(buf); string(buf[:n]) != "hello\n" || err != nil {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+	})
+}
+
+// TestFile_CloseInsideItsOwnCall: on a caller-driven manager a callback may close the file that Do is waiting for, or read it.
+func TestFile_CloseInsideItsOwnCall(t *testing.T) {
+	forCallerDriven(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		r, w := filePipe(t, m)
+		var nested result
+		whileInFlight(m, func() {
+			put(t, Handle(w.Fd()), "ab")
+			b := make([]byte, 1)
+			n, err := r.Read(b)
+			nested = result{n, err}
+			if n == 1 && b[0] != 'a' && b[0] != 'b' {
+				t.Errorf("%q", b)
+			}
+		})
+		if n, err := r.Read(make([]byte, 1)); n != 1 || err != nil || nested != (result{1, nil}) {
+			t.Errorf("%d, %v; inside: %v", n, err, nested)
+		}
+
+		// More than one call is under way, each inside the other.
+		var closing error
+		whileInFlight(m, func() {
+			whileInFlight(m, func() { closing = r.Close() })
+			if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrClosed) {
+				t.Errorf("inside: %d, %v", n, err)
+			}
+		})
+		fd := r.Fd()
+		if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrClosed) || closing != nil {
+			t.Errorf("%d, %v; Close: %v", n, err, closing)
+		}
+		if _, err := unix.FcntlInt(fd, unix.F_GETFD, 0); err != unix.EBADF {
+			t.Errorf("the descriptor is still open: %v", err)
+		}
+
+		// A write that has more to write does not go on after that.
+		_, w = filePipe(t, m)
+		fillPipe(t, w)
+		whileInFlight(m, func() { closing = w.Close() })
+		if n, err := w.Write(make([]byte, 100)); n != 0 || !errors.Is(err, os.ErrClosed) || closing != nil {
+			t.Errorf("write: %d, %v; Close: %v", n, err, closing)
+		}
+	})
+}
+
+// TestFile_RecycledDescriptors closes files under those who read them, while others get the numbers anew: whatever a file returns
+// is its own content.
+func TestFile_RecycledDescriptors(t *testing.T) {
+	rounds := 1000
+	if testing.Short() {
+		rounds = 100
+	}
+	forThreaded(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		var names [8]string
+		for i := range names {
+			names[i] = named(t, bytes.Repeat([]byte{byte('a' + i)}, 5000))
+		}
+		numbers := map[uintptr]int{}
+		var readers sync.WaitGroup
+		defer readers.Wait()
+		for round := range rounds {
+			own := round % len(names)
+			f, err := m.Open(context.Background(), names[own])
+			if err != nil {
+				t.Fatal(err)
+			}
+			numbers[f.Fd()]++
+			started := make(chan struct{}, 2)
+			for i := range 2 {
+				view := f
+				if (round+i)%3 == 0 {
+					view = f.WithContext(t.Context())
+				}
+				readers.Go(func() { readUntilClosed(t, view, byte('a'+own), started) })
+			}
+			<-started
+			if round%2 == 0 {
+				<-started
+			}
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(numbers) == rounds {
+			t.Error("no descriptor was used twice")
+		}
+	})
+}
+
+// readUntilClosed reads f in all ways until it is closed. All its bytes are c.
+func readUntilClosed(t *testing.T, f *File, c byte, started chan<- struct{}) {
+	started <- struct{}{}
+	buf := make([]byte, 500)
+	for i := 0; ; i++ {
+		runtime.Gosched() // who closes is not to wait for a time slice
+		var n int
+		var err error
+		if i%5 == 0 {
+			n, err = f.Read(buf)
+		} else {
+			n, err = f.ReadAt(buf, int64(i*7%4000))
+		}
+		if bytes.Count(buf[:n], []byte{c}) != n {
+			t.Errorf("a file of %q returned %q", c, buf[:n])
+			return
+		}
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil && err.Error() != "EOF" {
+			t.Errorf("a file of %q: %v", c, err)
+			return
+		}
+	}
+}
+
+// TestFile_RecycledPipes: a read that Close ends does not take the bytes of the pipe that gets the number next.
+func TestFile_RecycledPipes(t *testing.T) {
+	rounds := 1000
+	if testing.Short() {
+		rounds = 100
+	}
+	forThreaded(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		recycled := 0
+		last := ^uintptr(0)
+		for round := range rounds {
+			r, w := filePipe(t, m)
+			if r.Fd() == last {
+				recycled++
+			}
+			last = r.Fd()
+			want := fmt.Sprint(round)
+			put(t, Handle(w.Fd()), want)
+			buf := make([]byte, 16)
+			if n, err := r.Read(buf); string(buf[:n]) != want || err != nil {
+				t.Fatalf("round %d: %q, %v", round, buf[:n], err)
+			}
+			errs := make(chan error, 2)
+			for range cap(errs) {
+				go func() {
+					n, err := r.Read(make([]byte, 16))
+					if n != 0 {
+						err = fmt.Errorf("%d bytes of nobody's", n)
+					}
+					errs <- err
+				}()
+			}
+			for round%3 != 0 && waiting(r) < 2 { // sometimes Close comes at once
+				runtime.Gosched()
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+			w.Close()
+			for range cap(errs) {
+				if err := <-errs; !errors.Is(err, os.ErrClosed) {
+					t.Fatalf("round %d: %v", round, err)
+				}
+			}
+		}
+		if recycled == 0 {
+			t.Error("no descriptor was used twice in a row")
+		}
+	})
+}
+
+// TestFile_ManagerClosesUnderIt: closing the manager ends the calls of its files too.
+func TestFile_ManagerClosesUnderIt(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		r, _ := filePipe(t, m)
+		closed := make(chan error, 1)
+		whileInFlight(m, func() { closed <- m.Close() })
+		if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, ErrManagerClosed) {
+			t.Errorf("%d, %v", n, err)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,113 @@
+//go:build unix
+
+package ringport_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/ringport/ringport"
+)
+
+// A program reads lines from a pipe until it has had enough. The read that waits then ends, and takes nothing from whoever
+// reads the pipe next.
+func ExampleFile_WithContext() {
+	m, err := ringport.New(ringport.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	var p [2]int
+	if err := syscall.Pipe(p[:]); err != nil {
+		log.Fatal(err)
+	}
+	r, err := m.NewFile(ringport.Handle(p[0]), "pipe")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	w, err := m.NewFile(ringport.Handle(p[1]), "pipe")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer w.Close()
+
+	ctx, enough := context.WithCancel(context.Background())
+	w.WriteString("first\nsecond\n")
+	lines := bufio.NewScanner(r.WithContext(ctx))
+	for lines.Scan() {
+		fmt.Println(lines.Text())
+		if lines.Text() == "second" {
+			time.AfterFunc(10*time.Millisecond, enough) // the next Scan waits by then, or soon will
+		}
+	}
+	fmt.Println("stopped:", errors.Is(lines.Err(), context.Canceled))
+
+	w.WriteString("third")
+	b := make([]byte, 16)
+	n, err := r.Read(b)
+	fmt.Printf("%s %v\n", b[:n], err)
+	// Output:
+	// first
+	// second
+	// stopped: true
+	// third <nil>
+}
+
+// Opening a FIFO waits for somebody to open its other end. Here nobody does.
+func ExampleManager_Open() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	name := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		log.Fatal(err)
+	}
+	m, err := ringport.New(ringport.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	_, err = m.Open(ctx, name)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err))
+	// Output: true true
+}
+
+// Direct I/O goes past the page cache, and needs aligned buffers, lengths and offsets. Not every file system has it.
+func ExampleAlignedBuffer() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	name := filepath.Join(dir, "file")
+	if err := os.WriteFile(name, []byte("some data"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+
+	f, err := ringport.OpenFile(name, os.O_RDONLY|ringport.O_DIRECT, 0)
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, ringport.ErrUnsupported) {
+		f, err = ringport.Open(name)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	buf := ringport.AlignedBuffer(2 * ringport.DirectAlignment)
+	n, err := f.ReadAt(buf, 0)
+	fmt.Printf("%q %v\n", buf[:n], err == io.EOF)
+	// Output: "some data" true
+}
