@@ -110,3 +110,19 @@ func TestStrayInterruptIsNoCancel(t *testing.T) {
 		t.opened(r)
 	})
 }
+
+func TestStreamsAllocateNothingInTheSteadyState(t *testing.T) {
+	inBothModes(t, 2, func(t *rig) {
+		in, out := t.pipe()
+		batch := make([]*driver.Request, 4)
+		w, r := writing(out, "data"), reading(in, 4)
+		for name, f := range map[string]func(){
+			"ready":    func() { t.finishQuietly(batch, w); t.finishQuietly(batch, r) },
+			"it waits": func() { t.finishQuietly(batch, r, w) },
+		} {
+			if n := testing.AllocsPerRun(200, f); n >= 1 {
+				t.Errorf("%s: %v allocations", name, n)
+			}
+		}
+	})
+}

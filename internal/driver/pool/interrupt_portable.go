@@ -11,11 +11,11 @@ import (
 // blocked is an open of a FIFO that waits for its peer. A cancel opens both ends itself, which never waits, and keeps them
 // open until the blocked one is back. Others that wait on the same side of the same FIFO are released by that too.
 type blocked struct {
-	d     *Driver
-	dir   int
-	path  string
-	ended chan struct{}
-	asked bool
+	dir      int
+	path     string
+	asked    bool
+	ended    chan struct{} // the open is back
+	released chan struct{} // if asked: what released it is closed again
 }
 
 // interrupt releases the open. The lock is held.
@@ -24,25 +24,21 @@ func (b *blocked) interrupt() {
 		return
 	}
 	b.asked = true
-	b.d.outside++
 	go func() {
 		fd, err := unix.Openat(b.dir, b.path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 		<-b.ended
 		if err == nil {
 			unix.Close(fd)
 		}
-		b.d.mu.Lock()
-		b.d.outside--
-		b.d.ended.Broadcast()
-		b.d.mu.Unlock()
+		close(b.released)
 	}()
 }
 
-// openInterruptibly opens r's path as a blocking open does. One that was released by a cancel is closed again.
+// openInterruptibly opens r's path as a blocking open does. One that was released by a cancel is closed again, and is back only
+// when nothing of it is left that a later peer could find.
 func (d *Driver) openInterruptibly(r *driver.Request) outcome {
 	dir := d.descriptor(r.FD)
-	b := &blocked{d: d, dir: dir, path: r.Ext.Path, ended: make(chan struct{})}
-	defer close(b.ended)
+	b := &blocked{dir: dir, path: r.Ext.Path, ended: make(chan struct{}), released: make(chan struct{})}
 	d.mu.Lock()
 	if r.State.Canceling {
 		d.mu.Unlock()
@@ -53,9 +49,13 @@ func (d *Driver) openInterruptibly(r *driver.Request) outcome {
 	execute(r, dir, 0)
 	d.mu.Lock()
 	delete(d.blocked, r)
-	released := b.asked && r.Err == nil
 	d.mu.Unlock()
-	if !released {
+	close(b.ended)
+	if !b.asked {
+		return finished
+	}
+	<-b.released
+	if r.Err != nil {
 		return finished
 	}
 	unix.Close(r.N)

@@ -37,7 +37,7 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 		return true
 	}
 	fd := d.descriptor(r.FD)
-	if r.Flags&driver.Regular == 0 {
+	if r.Flags&driver.Regular == 0 && r.Wanted() > 0 { // nothing to transfer is nothing to wait for
 		stream, err := isStream(fd)
 		if err != nil {
 			r.Err = err
@@ -77,6 +77,14 @@ func isStreamMode(mode uint32) bool {
 		return false
 	}
 	return true
+}
+
+// position is where what r has still to move begins.
+func position(r *driver.Request) int64 {
+	if r.Off == driver.CurrentOffset {
+		return r.Off
+	}
+	return r.Off + int64(r.N)
 }
 
 // rest appends to bufs, which may be nil, those that r has still to move, skipping the N bytes already moved.

@@ -19,7 +19,7 @@ func attemptOnce(r *driver.Request, fd int) (int, error) {
 	if reads(r.Kind) {
 		call = unix.SYS_PREADV2
 	}
-	lo, hi := halves(r.Off)
+	lo, hi := halves(position(r))
 	// Rule: pointers are converted in the call's own argument list, and r keeps the buffers reachable.
 	n, _, errno := unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(iov))), uintptr(len(iov)), lo, hi,
 		unix.RWF_NOWAIT)
@@ -50,7 +50,7 @@ func (d *Driver) transferInterruptibly(r *driver.Request, fd int) (int, error) {
 	if vec := unsafe.SliceData(b.iov); r.Off == driver.CurrentOffset {
 		n, _, errno = unix.Syscall(call, uintptr(fd), uintptr(unsafe.Pointer(vec)), uintptr(len(b.iov)))
 	} else {
-		lo, hi := halves(r.Off)
+		lo, hi := halves(position(r))
 		n, _, errno = unix.Syscall6(positional, uintptr(fd), uintptr(unsafe.Pointer(vec)), uintptr(len(b.iov)), lo, hi, 0)
 	}
 	interrupted := d.leave(r)

@@ -122,6 +122,27 @@ func TestCancelAllReachesEveryPhase(t *testing.T) {
 	})
 }
 
+// Asked stands for a Cancel that comes before Submit, or in the middle of it: it finds no request to end.
+func TestCancelThatComesFirstIsNotLost(t *testing.T) {
+	inBothModes(t, 1, func(t *rig) {
+		in, out := t.pipe()
+		file, path := t.file("")
+		busy := t.start(blocking(in))
+		t.reaches(busy, running)
+		stream, _ := t.pipe()
+		for _, r := range []*driver.Request{writing(file, "a"), reading(stream, 1), polling(stream, 1), opening(path, 0)} {
+			r.Asked.Store(true)
+			t.d.Cancel(r)
+			t.must(t.start(r), 0, driver.ErrCanceled)
+		}
+		t.put(out, "x")
+		t.must(busy, 1, nil)
+		if got, _ := os.ReadFile(path); len(got) != 0 {
+			t.Fatalf("written: %q", got)
+		}
+	})
+}
+
 func TestOwnedModeOnlyQueuesUntilFlush(t *testing.T) {
 	rig := newRig(t, driver.Options{Owned: true})
 	file, path := rig.file("")
