@@ -41,6 +41,7 @@ func ExampleFile_WithContext() {
 	defer w.Close()
 
 	ctx, enough := context.WithCancel(context.Background())
+	defer enough()
 	w.WriteString("first\nsecond\n")
 	lines := bufio.NewScanner(r.WithContext(ctx))
 	for lines.Scan() {
