@@ -30,7 +30,7 @@ type Ring struct {
 	tail   uint32 // of the submission queue: written, not all of it published
 	cqNext uint32 // head of the completion queue: read, not all of it given back
 
-	sqMem, cqMem, sqeMem []byte
+	sqMem, sqeMem []byte
 }
 
 // Options for Open.

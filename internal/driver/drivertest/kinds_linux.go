@@ -320,7 +320,8 @@ func dyingThread(f *fixture) {
 	}
 }
 
-// dyingThreadOpen is the same for an open that waits. Linux keeps the thread until it is done (seen on 6.18).
+// dyingThreadOpen is the same for an open that waits. Linux keeps the thread until it is done, and no cancel finds the open from
+// then on (seen on 6.18): docs/how-it-works.md names this limit.
 func dyingThreadOpen(f *fixture) {
 	for range 10 {
 		path := f.fifo()
@@ -332,12 +333,7 @@ func dyingThreadOpen(f *fixture) {
 			f.Fatal(r.Err)
 		}
 		f.must(&driver.Request{Kind: driver.Close, FD: driver.Handle(r.N)}, 0)
-		r = openWaiting(f.fifo(), unix.O_RDONLY)
-		ended2 := onDyingThread(func() { f.start(r) })
-		f.stay(r)
-		f.cancel(r)
-		f.canceled(r)
-		for !ended() || !ended2() {
+		for !ended() {
 			runtime.Gosched()
 		}
 	}

@@ -39,7 +39,7 @@ func preparePath(r *driver.Request) error {
 func fillOpen(sqe *ring.SQE, r *driver.Request) {
 	sqe.Opcode, sqe.Addr, sqe.Len = ring.OpOpenat, r.Ext.Platform.(*paths).address(), r.Arg2
 	sqe.OpFlags = r.Arg | unix.O_CLOEXEC | unix.O_LARGEFILE
-	if r.Flags&driver.Waits != 0 && r.Arg&unix.O_NONBLOCK == 0 {
+	if waits(r) {
 		sqe.Flags |= ring.SQEAsync
 	}
 	target(sqe, r.FD)

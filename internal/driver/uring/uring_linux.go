@@ -49,6 +49,8 @@ type Driver struct {
 	// their next request at once, need not enter the kernel one by one.
 	gathering atomic.Bool
 	woken     atomic.Bool
+	waits     atomic.Int32  // opens in flight that may wait for a FIFO's peer, each in a kernel worker
+	workers   atomic.Int32  // the kernel's bound on its workers, as set; zero: the kernel's own
 	threads   chan struct{} // one token for each request that the ring cannot do, while it blocks a thread
 	fallen    []*driver.Request
 	fallMu    sync.Mutex // over fallen
@@ -105,8 +107,7 @@ func Open(o driver.Options) (*Driver, error) {
 		r.Close()
 		return nil, &driver.UnavailableError{Backend: Name, Reason: "the kernel is older than Linux 5.12", Err: unix.ENOSYS}
 	}
-	// Without this, fewer syncs run at a time than the disk could merge: 8 on two processors. Best effort: Linux 5.15.
-	r.SetMaxWorkers(uint32(o.MaxThreads), 0)
+	d.setWorkers(int32(o.MaxThreads))
 	if d.ops, err = r.Probe(); err == nil {
 		if d.owned {
 			d.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
@@ -177,12 +178,15 @@ func (d *Driver) Submit(r *driver.Request) bool {
 			return true
 		}
 	}
-	if d.owned {
-		if !d.ready {
-			if r.Err = d.own(); r.Err != nil {
-				return true
-			}
+	if d.owned && !d.ready {
+		if r.Err = d.own(); r.Err != nil {
+			return true
 		}
+	}
+	if waits(r) {
+		d.makeRoomToWait()
+	}
+	if d.owned {
 		return d.queue(r, how)
 	}
 	flags := r.Flags // without More and Inline, r may be back, and somebody else's, as soon as the lock is free
@@ -205,6 +209,30 @@ func (d *Driver) Submit(r *driver.Request) bool {
 		}
 	}
 	return false
+}
+
+// waits reports whether r is an open that a kernel worker does, since it may wait for a FIFO's peer.
+func waits(r *driver.Request) bool {
+	return r.Kind == driver.Open && r.Flags&driver.Waits != 0 && r.Arg&unix.O_NONBLOCK == 0
+}
+
+// spareWorkers is how many kernel workers there are beside those that may be stuck in opens: without a bound of our own, fewer
+// syncs run at a time than the disk could merge (8 on two processors).
+const spareWorkers = 16
+
+// makeRoomToWait lets the kernel have a worker for each open that waits, so that none of them holds up other work.
+func (d *Driver) makeRoomToWait() {
+	need := d.waits.Load() + 1 + spareWorkers
+	if have := d.workers.Load(); have != 0 && need > have {
+		d.setWorkers(2 * need)
+	}
+}
+
+// setWorkers bounds the kernel's workers. Best effort: it came with Linux 5.15.
+func (d *Driver) setWorkers(n int32) {
+	if n = max(n, spareWorkers); d.ring.SetMaxWorkers(uint32(n), 0) == nil {
+		d.workers.Store(n)
+	}
 }
 
 // queue writes r's submission.
@@ -254,6 +282,9 @@ func (d *Driver) hold(r *driver.Request) uint64 {
 	s := &d.slots[i]
 	s.req = r
 	r.State.Slot = i + 1
+	if waits(r) {
+		d.waits.Add(1)
+	}
 	return uint64(s.gen)<<32 | uint64(i+1)
 }
 
@@ -271,6 +302,9 @@ func (d *Driver) inFlight(r *driver.Request) bool {
 // release takes r out of its slot: nothing in the kernel refers to it any more. A new generation makes late answers to old
 // questions harmless.
 func (d *Driver) release(r *driver.Request) {
+	if waits(r) {
+		d.waits.Add(-1)
+	}
 	i := r.State.Slot - 1
 	s := &d.slots[i]
 	*s = slot{gen: (s.gen + 1) & genMask}
@@ -356,6 +390,9 @@ func (d *Driver) SubmitChain(rs []*driver.Request) bool {
 		how := &table[r.Kind]
 		if !d.ops.Has(how.opcode) || how.linkGoesOn && i+1 < len(rs) || how.prepare != nil && how.prepare(r) != nil {
 			return false
+		}
+		if waits(r) {
+			d.makeRoomToWait()
 		}
 	}
 	if d.owned {
