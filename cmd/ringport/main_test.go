@@ -101,7 +101,7 @@ func TestVersion(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{}, {"--help"}, {"help"}} {
 		out := mustRun(t, "", args...)
-		for _, want := range []string{"bench", "doctor"} {
+		for _, want := range []string{"bench", "cp", "doctor"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("ringport %v does not name %s", args, want)
 			}
