@@ -146,12 +146,15 @@ func (m *Manager) closeOwned() error {
 	if m.loop.closed {
 		return ErrManagerClosed
 	}
+	if _, err := m.drv.Wait(nil, 0); err != nil { // on the wrong goroutine: nothing has changed, the owner can still do it
+		return m.ownerError(err)
+	}
 	m.loop.closed = true
 	m.timeouts.stopAll()
 	for m.loop.live > 0 || m.loop.next < m.loop.n {
 		m.drv.CancelAll()
 		if _, err := m.stepOwned(-1); err != nil {
-			m.loop.closed = false // on the wrong goroutine: the owner can still do it
+			m.loop.closed = false
 			return err
 		}
 	}

@@ -113,7 +113,7 @@ func (op *Op) check() error {
 	switch {
 	case r.Off < CurrentOffset:
 		return ErrNegativeOffset
-	case r.Kind >= driver.KindCount, needsExt[r.Kind] && r.Ext == nil:
+	case r.Kind >= driver.KindCount, needsExt[r.Kind] && r.Ext == nil, r.Kind == driver.Raw && r.Ext.Raw == nil:
 		return ErrInvalidOp
 	}
 	return nil

@@ -1,6 +1,10 @@
 package ringport
 
-import "github.com/ringport/ringport/internal/driver"
+import (
+	"math"
+
+	"github.com/ringport/ringport/internal/driver"
+)
 
 // Nop does nothing, through the kernel where it has such an operation. It shows what the machinery costs.
 func Nop() Op { return Op{req: driver.Request{Kind: driver.Nop}} }
@@ -19,14 +23,22 @@ func Write(h Handle, buf []byte, off int64) Op {
 
 // ReadFixed is Read into a part of registered buffer index (see [Manager.RegisterBuffers]); buf must lie within it.
 func ReadFixed(h Handle, index int, buf []byte, off int64) Op {
-	return Op{req: driver.Request{Kind: driver.Read, Flags: driver.FixedBuffer, BufferIndex: uint16(index), FD: h,
+	return Op{req: driver.Request{Kind: driver.Read, Flags: driver.FixedBuffer, BufferIndex: bufferIndex(index), FD: h,
 		Buf: capped(buf), Off: off}}
 }
 
 // WriteFixed is Write from a part of registered buffer index (see [Manager.RegisterBuffers]); buf must lie within it.
 func WriteFixed(h Handle, index int, buf []byte, off int64) Op {
-	return Op{req: driver.Request{Kind: driver.Write, Flags: driver.FixedBuffer, BufferIndex: uint16(index), FD: h,
+	return Op{req: driver.Request{Kind: driver.Write, Flags: driver.FixedBuffer, BufferIndex: bufferIndex(index), FD: h,
 		Buf: capped(buf), Off: off}}
+}
+
+// bufferIndex is index, or one that no system gives to a buffer (Linux has at most 1<<14) if it is out of range.
+func bufferIndex(index int) uint16 {
+	if index < 0 || index > math.MaxUint16 {
+		return math.MaxUint16
+	}
+	return uint16(index)
 }
 
 // Readv is Read into several buffers, one after the other. At most 1024 of them (IOV_MAX). See preadv(2).

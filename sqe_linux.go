@@ -13,5 +13,9 @@ type RawSQE = ring.SQE
 // given as keep, so that it stays reachable until the completion. The result is the kernel's, negative ones as errors.
 // Backends other than io_uring answer ErrUnsupported. See io_uring_enter(2).
 func SQE(name string, fill func(e *RawSQE), keep ...any) Op {
-	return Op{name: name, req: driver.Request{Kind: driver.Raw, Ext: &driver.Ext{Raw: fill, Keep: keep}}}
+	ext := &driver.Ext{Keep: keep}
+	if fill != nil { // a nil function would not be nil in ext.Raw
+		ext.Raw = fill
+	}
+	return Op{name: name, req: driver.Request{Kind: driver.Raw, Ext: ext}}
 }

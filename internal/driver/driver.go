@@ -38,8 +38,14 @@ const registeredBit = Handle(1) << 30
 // CurrentDir stands for the current directory where a request takes one: AT_FDCWD on Linux; each driver translates it.
 const CurrentDir = ^Handle(99)
 
-// RegisteredHandle is the handle that stands for entry index of the registered files.
-func RegisteredHandle(index int) Handle { return registeredBit | Handle(index) }
+// RegisteredHandle is the handle that stands for entry index of the registered files, and no valid handle if there can be no
+// such entry.
+func RegisteredHandle(index int) Handle {
+	if index < 0 || Handle(index) >= registeredBit {
+		return ^Handle(0)
+	}
+	return registeredBit | Handle(index)
+}
 
 // Registered reports whether h names a registered file, and which.
 func (h Handle) Registered() (index int, ok bool) {

@@ -79,11 +79,20 @@ func fillPoll(sqe *ring.SQE, r *driver.Request) {
 	target(sqe, r.FD)
 }
 
+// prepareRaw lets the user's function make the entry, which may not happen under the lock.
 func prepareRaw(r *driver.Request) error {
-	if _, ok := r.Ext.Raw.(func(*ring.SQE)); !ok {
+	fill, ok := r.Ext.Raw.(func(*ring.SQE))
+	if !ok {
 		return unix.EINVAL
 	}
+	made, ok := r.Ext.Platform.(*ring.SQE)
+	if !ok {
+		made = new(ring.SQE)
+		r.Ext.Platform = made
+	}
+	*made = ring.SQE{}
+	fill(made)
 	return nil
 }
 
-func fillRaw(sqe *ring.SQE, r *driver.Request) { r.Ext.Raw.(func(*ring.SQE))(sqe) }
+func fillRaw(sqe *ring.SQE, r *driver.Request) { *sqe = *r.Ext.Platform.(*ring.SQE) }

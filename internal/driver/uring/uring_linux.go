@@ -510,7 +510,7 @@ func (d *Driver) RegisterBuffers(bufs [][]byte) error {
 	defer d.registering.Unlock()
 	if d.bufs != nil {
 		if err := d.ring.UnregisterBuffers(); err != nil {
-			return err
+			return registerError(err)
 		}
 		d.bufs = nil
 	}
@@ -518,10 +518,18 @@ func (d *Driver) RegisterBuffers(bufs [][]byte) error {
 		return nil
 	}
 	if err := d.ring.RegisterBuffers(bufs); err != nil {
-		return err
+		return registerError(err)
 	}
 	d.bufs = bufs
 	return nil
+}
+
+// registerError tells a call on another thread than the owner's (EEXIST) from other errors.
+func registerError(err error) error {
+	if err == unix.EEXIST {
+		return driver.ErrNotOwner
+	}
+	return err
 }
 
 // RegisterFiles implements driver.Driver.
@@ -531,17 +539,24 @@ func (d *Driver) RegisterFiles(hs []driver.Handle) error {
 			return err
 		}
 	}
+	fds := make([]int32, len(hs))
+	for i, h := range hs {
+		switch {
+		case h == ^driver.Handle(0):
+			fds[i] = -1 // an empty place
+		case h >= 1<<30: // the kernel would take what the low half says
+			return unix.EBADF
+		default:
+			fds[i] = int32(h)
+		}
+	}
 	d.registering.Lock()
 	defer d.registering.Unlock()
 	if err := d.ring.UnregisterFiles(); err != nil && err != unix.ENXIO {
-		return err
+		return registerError(err)
 	}
 	if len(hs) == 0 {
 		return nil
-	}
-	fds := make([]int32, len(hs))
-	for i, h := range hs {
-		fds[i] = descriptor(h)
 	}
 	return d.ring.RegisterFiles(fds)
 }
