@@ -131,7 +131,7 @@ func explain(err error) error {
 	case errors.Is(err, unix.ENOSYS):
 		return &driver.UnavailableError{Backend: Name, Err: err, Reason: "the kernel or its sandbox has no io_uring"}
 	case errors.Is(err, unix.ENOMEM):
-		return fmt.Errorf("set up io_uring (before Linux 5.12 the memlock limit counts): %w", err)
+		return fmt.Errorf("set up io_uring: not enough memory, or the memlock limit (ulimit -l) is too small for its queues: %w", err)
 	}
 	return fmt.Errorf("set up io_uring: %w", err)
 }
@@ -499,68 +499,6 @@ func (d *Driver) Wake() {
 // Pollable implements driver.Driver.
 func (d *Driver) Pollable() (driver.Handle, bool) { return driver.Handle(d.ring.FD), true }
 
-// RegisterBuffers implements driver.Driver.
-func (d *Driver) RegisterBuffers(bufs [][]byte) error {
-	if d.owned {
-		if err := d.own(); err != nil {
-			return err
-		}
-	}
-	d.registering.Lock()
-	defer d.registering.Unlock()
-	if d.bufs != nil {
-		if err := d.ring.UnregisterBuffers(); err != nil {
-			return registerError(err)
-		}
-		d.bufs = nil
-	}
-	if len(bufs) == 0 {
-		return nil
-	}
-	if err := d.ring.RegisterBuffers(bufs); err != nil {
-		return registerError(err)
-	}
-	d.bufs = bufs
-	return nil
-}
-
-// registerError tells a call on another thread than the owner's (EEXIST) from other errors.
-func registerError(err error) error {
-	if err == unix.EEXIST {
-		return driver.ErrNotOwner
-	}
-	return err
-}
-
-// RegisterFiles implements driver.Driver.
-func (d *Driver) RegisterFiles(hs []driver.Handle) error {
-	if d.owned {
-		if err := d.own(); err != nil {
-			return err
-		}
-	}
-	fds := make([]int32, len(hs))
-	for i, h := range hs {
-		switch {
-		case h == ^driver.Handle(0):
-			fds[i] = -1 // an empty place
-		case h >= 1<<30: // the kernel would take what the low half says
-			return unix.EBADF
-		default:
-			fds[i] = int32(h)
-		}
-	}
-	d.registering.Lock()
-	defer d.registering.Unlock()
-	if err := d.ring.UnregisterFiles(); err != nil && err != unix.ENXIO {
-		return registerError(err)
-	}
-	if len(hs) == 0 {
-		return nil
-	}
-	return d.ring.RegisterFiles(fds)
-}
-
 // Threads implements driver.Driver.
 func (d *Driver) Threads() int { return len(d.threads) }
 
@@ -585,37 +523,4 @@ func (d *Driver) Close() error {
 	d.slots, d.bufs = nil, nil
 	d.unlock()
 	return err
-}
-
-// poller waits for a descriptor in the Go runtime's own poller. It works on a duplicate, since os.File closes what it has.
-type poller struct {
-	file    *os.File
-	conn    syscall.RawConn
-	attempt func(fd uintptr) bool // made once: a new one a wait would be an allocation
-	armed   bool                  // a deadline may be in force
-
-	// of the wait under way
-	d     *Driver
-	batch []*driver.Request
-	n     int
-}
-
-func newPoller(fd int) (*poller, error) {
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	// os.NewFile hands only non-blocking descriptors to the poller. The flag means nothing to a ring.
-	if err := unix.SetNonblock(dup, true); err != nil {
-		unix.Close(dup)
-		return nil, err
-	}
-	p := &poller{file: os.NewFile(uintptr(dup), Name), armed: true}
-	p.attempt = func(uintptr) bool {
-		n, woken := p.d.look(p.batch)
-		p.n = n
-		return n > 0 || woken
-	}
-	p.conn, err = p.file.SyscallConn()
-	return p, err
 }
