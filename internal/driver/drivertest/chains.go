@@ -17,6 +17,7 @@ var chainTests = []test{
 	{name: "ChainCancelOfTheFirst", run: func(f *fixture) { chainCancel(f, 0) }},
 	{name: "ChainCancelOfTheSecond", run: func(f *fixture) { chainCancel(f, 1) }},
 	{name: "ChainCancelOfTheLast", run: func(f *fixture) { chainCancel(f, 3) }},
+	{name: "ChainCancelWaitsForItsTurn", run: chainCancelTurn},
 	{name: "ChainCancelBeforeSubmit", run: chainCancelBefore},
 	{name: "ChainCancelAll", run: chainCancelAll},
 	{name: "ChainWaitsForItsFirst", run: chainWaits},
@@ -166,6 +167,28 @@ func chainCancel(f *fixture, victim int) {
 			f.canceled(all[0])
 		}
 		f.expect(path, true, written)
+	}
+}
+
+// chainCancelTurn: what is cancelled has not begun. When its turn comes it would wait for ever.
+func chainCancelTurn(f *fixture) {
+	for range 20 {
+		a, feed := f.pipe()
+		b, _ := f.pipe()
+		path, file := f.appendFile()
+		first, second := read(a, 4, driver.CurrentOffset), read(b, 4, driver.CurrentOffset)
+		all := append([]*driver.Request{first, second}, appends(file, 2)...)
+		if f.chain(all...) {
+			f.stay(all...)
+			f.cancel(second)
+			f.put(feed, "data")
+			f.await(all...)
+			f.canceled(all[1:]...)
+			if got(first) != "data" && first.Err != driver.ErrCanceled {
+				f.Errorf("the first: %q, %v", got(first), first.Err)
+			}
+		}
+		f.expect(path, false, "")
 	}
 }
 

@@ -7,6 +7,8 @@
 package drivertest
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 
 	"github.com/ringport/ringport/internal/driver"
@@ -37,33 +39,31 @@ const (
 	usualThreads = 4
 )
 
-// Run runs the whole suite on the drivers that open opens, one driver a test. It does not run tests in parallel, and
-// nothing else may run beside it: goroutines and descriptors are counted.
-func Run(t *testing.T, open Opener) {
+// Run runs the suite on the drivers that open opens, one driver a test: the tests named, all of them without a name. It does not
+// run tests in parallel, and nothing else may run beside it: goroutines and descriptors are counted.
+func Run(t *testing.T, open Opener, names ...string) {
 	warmUp(t)
-	suite := append(portableTests(), platformTests()...)
-	for _, owned := range []bool{false, true} {
-		name := "shared"
-		if owned {
-			name = "owned"
+	var chosen []test
+	for _, c := range append(portableTests(), platformTests()...) {
+		if len(names) == 0 || slices.Contains(names, c.name) {
+			chosen = append(chosen, c)
 		}
-		t.Run(name, func(t *testing.T) {
-			for _, c := range suite {
-				if c.modes == sharedOnly && owned || c.modes == ownedOnly && !owned {
-					continue
-				}
-				t.Run(c.name, func(t *testing.T) {
-					o := driver.Options{Owned: owned, Depth: usualDepth, MaxThreads: usualThreads}
-					if c.depth != 0 {
-						o.Depth = c.depth
-					}
-					if c.threads != 0 {
-						o.MaxThreads = c.threads
-					}
-					f := newFixture(t, open, o)
-					c.run(f)
-				})
-			}
+	}
+	if len(chosen) == 0 || len(names) > len(chosen) {
+		t.Fatalf("no such tests: %q", names)
+	}
+	t.Run("shared", func(t *testing.T) { runAll(t, chosen, open, false) })
+	t.Run("owned", func(t *testing.T) { runAll(t, chosen, open, true) })
+}
+
+func runAll(t *testing.T, suite []test, open Opener, owned bool) {
+	for _, c := range suite {
+		if c.modes == sharedOnly && owned || c.modes == ownedOnly && !owned {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			c.run(newFixture(t, open, driver.Options{Owned: owned, Depth: cmp.Or(c.depth, usualDepth),
+				MaxThreads: cmp.Or(c.threads, usualThreads)}))
 		})
 	}
 }

@@ -20,6 +20,7 @@ import (
 var linuxTests = []test{
 	{name: "Splice", run: splice},
 	{name: "SpliceWaits", run: spliceWaits},
+	{name: "SpliceWaitsForItsOutput", run: spliceOutput},
 	{name: "Law8BadSplices", run: badSplices},
 	{name: "Fallocate", run: fallocate},
 	{name: "Fadvise", run: fadvise},
@@ -77,6 +78,46 @@ func spliceWaits(f *fixture) {
 	}
 }
 
+// spliceOutput: there is something to read, and no place to put it.
+func spliceOutput(f *fixture) {
+	for _, nonblock := range []bool{false, true} {
+		from, feed := f.pipe()
+		to, full := f.pipe()
+		file := f.openFile(f.tempFile("content"), unix.O_RDONLY)
+		f.put(feed, "data")
+		if nonblock {
+			nonblocking(f, from)
+			nonblocking(f, full)
+		}
+		for range 10 {
+			for _, q := range []*driver.Request{
+				spliceOf(from, driver.CurrentOffset, full, driver.CurrentOffset, 4), spliceOf(file, 0, full, driver.CurrentOffset, 4),
+			} {
+				filled := fillPipe(f, full)
+				f.start(q)
+				f.stay(q)
+				f.cancel(q)
+				f.canceled(q)
+				again(q)
+				f.start(q)
+				f.stay(q)
+				if s, err := take(to, filled); len(s) != filled || err != nil {
+					f.Fatalf("%d of %d bytes, %v", len(s), filled, err)
+				}
+				if f.await(q); q.N != 4 || q.Err != nil {
+					f.Fatalf("nonblocking %v: %d, %v", nonblock, q.N, q.Err)
+				}
+				if s, err := take(to, 8); len(s) != 4 || err != nil {
+					f.Fatalf("%q, %v", s, err)
+				}
+				if q.FD == from {
+					f.put(feed, "data")
+				}
+			}
+		}
+	}
+}
+
 func badSplices(f *fixture) {
 	file := f.openFile(f.tempFile("content"), unix.O_RDWR)
 	r, w := f.pipe()
@@ -90,6 +131,8 @@ func badSplices(f *fixture) {
 	q := spliceOf(r, driver.CurrentOffset, file, 0, 4)
 	q.Arg = 1 << 20
 	f.fails(q, unix.EINVAL)
+	q.Arg = unix.SPLICE_F_NONBLOCK // the caller asks not to wait
+	f.fails(q, unix.EAGAIN)
 }
 
 func fallocate(f *fixture) {
