@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -155,7 +154,7 @@ func TestSandbox_Laws(t *testing.T) {
 }
 
 var killChild = child("kill", func() error {
-	if err := killOnSetup(); err != nil {
+	if err := sandboxtest.Kill(); err != nil {
 		return err
 	}
 	m, err := New(Config{})
@@ -165,27 +164,6 @@ var killChild = child("kill", func() error {
 	defer m.Close()
 	return works(m)
 })
-
-// killOnSetup makes io_uring_setup end the process, as some sandboxes do.
-func killOnSetup() error {
-	program := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the call
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_IO_URING_SETUP, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_KILL_PROCESS},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
-		uintptr(unsafe.Pointer(&prog))); errno != 0 {
-		return errno
-	}
-	return nil
-}
 
 // TestSandbox_KillingFilter: the variable is read before anything is tried.
 func TestSandbox_KillingFilter(t *testing.T) {
@@ -197,7 +175,7 @@ func TestSandbox_KillingFilter(t *testing.T) {
 	}
 }
 
-var tableFullChild = child("table full", func() error {
+var openWithFullTableChild = child("table full", func() error {
 	for _, callerDriven := range []bool{false, true} {
 		c := Config{Backend: os.Getenv("WISH"), CallerDriven: callerDriven}
 		if err := withFullTable(c); err != nil {
@@ -266,7 +244,7 @@ func TestSandbox_DescriptorTableFull(t *testing.T) {
 			t.Logf("without a wish only where the best can be had; %s", forbidden())
 			continue
 		}
-		runChild(t, tableFullChild, "WISH="+name, BackendVariable+"=")
+		runChild(t, openWithFullTableChild, "WISH="+name, BackendVariable+"=")
 	}
 }
 

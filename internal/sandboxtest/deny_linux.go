@@ -38,11 +38,20 @@ func Deny(errno syscall.Errno) error {
 	if errno == 0 || errno > 4095 {
 		return fmt.Errorf("deny io_uring with errno %d: %w", int(errno), syscall.EINVAL)
 	}
-	return install(filter(arch, errno))
+	return install(filter(arch, unix.SECCOMP_RET_ERRNO|uint32(errno)))
 }
 
-// filter is the program that the kernel runs for each system call.
-func filter(arch uint32, errno syscall.Errno) []unix.SockFilter {
+// Kill is like [Deny], but the calls end the process with SIGSYS, as some sandboxes do.
+func Kill() error {
+	arch, known := auditArch[runtime.GOARCH]
+	if !known {
+		return fmt.Errorf("kill at io_uring on %s: %w", runtime.GOARCH, errors.ErrUnsupported)
+	}
+	return install(filter(arch, unix.SECCOMP_RET_KILL_PROCESS))
+}
+
+// filter is the program that the kernel runs for each system call. Action is what becomes of those to io_uring.
+func filter(arch, action uint32) []unix.SockFilter {
 	const (
 		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
@@ -59,7 +68,7 @@ func filter(arch uint32, errno syscall.Errno) []unix.SockFilter {
 		{Code: equal, K: unix.SYS_IO_URING_ENTER, Jt: 2},
 		{Code: equal, K: unix.SYS_IO_URING_REGISTER, Jt: 1},
 		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
-		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: ret, K: action},
 	}
 }
 
