@@ -13,6 +13,4 @@ func nativeFlags(flag int) (int, error) {
 	return flag, nil
 }
 
-func isDirect(flags int) bool { return false }
-
 func goDirect(h Handle) error { return ErrUnsupported }

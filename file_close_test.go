@@ -83,6 +83,37 @@ func TestFile_CloseWakesEverybody(t *testing.T) {
 	})
 }
 
+// TestFile_CloseBeforeTheOperation: a call that was there before Close, and whose operation Close did not see, has none.
+func TestFile_CloseBeforeTheOperation(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		r, _ := filePipe(t, m)
+		ctx, cancel := context.WithTimeout(context.Background(), patience) // or else a failure hangs
+		defer cancel()
+		view := r.WithContext(ctx)
+		if err := view.enter("read"); err != nil {
+			t.Fatal(err)
+		}
+		turn := r.turnOf(reading)
+		turn.take()
+		r.state.Or(fileClosed)
+		for what, err := range map[string]error{
+			"an operation": second(view.readOnce(make([]byte, 1), CurrentOffset)), "several": second(view.vectored([][]byte{{1}}, CurrentOffset, reading, true)),
+		} {
+			if !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if m.shared {
+			if err := view.takeTurn("read", turn, reading); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("waiting for a turn: %v", err)
+			}
+		}
+		r.state.And(^fileClosed)
+		view.leave()
+	})
+}
+
 // TestFile_CloseTakesNoByte: the read that it ends leaves what comes later to others that have the pipe open.
 func TestFile_CloseTakesNoByte(t *testing.T) {
 	forStreams(t, func(t *testing.T, m *Manager, r *File, feed func(string)) {

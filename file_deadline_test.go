@@ -150,7 +150,7 @@ func TestFile_DeadlineOfRegularFile(t *testing.T) {
 			t.Helper()
 			for name, call := range map[string]func() (int, error){
 				"Read":     func() (int, error) { return f.Read(buf) },
-				"ReadAt":   func() (int, error) { return f.ReadAt(buf, 5) },
+				"ReadAt":   func() (int, error) { return f.ReadAt(buf, notSample) },
 				"ReadvAt":  func() (int, error) { return f.ReadvAt([][]byte{buf}, 5) },
 				"Write":    func() (int, error) { return f.Write(buf) },
 				"WriteAt":  func() (int, error) { return f.WriteAt(buf, 5) },
@@ -163,7 +163,7 @@ func TestFile_DeadlineOfRegularFile(t *testing.T) {
 			}
 		}
 		for range 2 * warmFrom { // so that reads take the shortest way
-			f.ReadAt(buf, 5)
+			f.ReadAt(buf, notSample)
 		}
 		ok := func(err error) bool { return err == nil }
 		f.SetDeadline(later)

@@ -64,7 +64,7 @@ func leftBehind(before map[string]string) error {
 	}
 	return eventually(func() error {
 		runtime.GC() // os.File's that a test forgot are its own affair, and closed by this
-		return errors.Join(goroutinesOf("github.com/ringport/ringport"), strangeDescriptors(before), kernelWorkers())
+		return errors.Join(goroutinesOf(nil, "github.com/ringport/ringport"), strangeDescriptors(before), kernelWorkers())
 	})
 }
 
@@ -77,14 +77,33 @@ func eventually(check func() error) error {
 	}
 }
 
-// goroutinesOf reports goroutines other than the caller that have one of the marks in their stack trace.
-func goroutinesOf(marks ...string) error {
+// stacks are the traces of all goroutines, the caller's first.
+func stacks() []string {
 	all := make([]byte, 1<<20)
-	all = all[:runtime.Stack(all, true)]
+	return strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n")
+}
+
+// goroutineID is "goroutine 7", which begins a trace.
+func goroutineID(stack string) string {
+	id, _, _ := strings.Cut(stack, " [")
+	return id
+}
+
+// goroutines are those that there are now, by goroutineID.
+func goroutines() map[string]bool {
+	ids := map[string]bool{}
+	for _, stack := range stacks() {
+		ids[goroutineID(stack)] = true
+	}
+	return ids
+}
+
+// goroutinesOf reports goroutines, other than the caller and those known, that have one of the marks in their stack trace.
+func goroutinesOf(known map[string]bool, marks ...string) error {
 	var errs []error
-	for i, stack := range strings.Split(string(all), "\n\n") {
+	for i, stack := range stacks() {
 		for _, mark := range marks {
-			if i > 0 && strings.Contains(stack, mark) {
+			if i > 0 && !known[goroutineID(stack)] && strings.Contains(stack, mark) {
 				errs = append(errs, fmt.Errorf("goroutine left: %s", stack))
 				break
 			}

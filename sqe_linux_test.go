@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,14 +41,15 @@ func forSQE(t *testing.T, f func(t *testing.T, m *Manager)) {
 func TestSQE_MakesAFolder(t *testing.T) {
 	forSQE(t, func(t *testing.T, m *Manager) {
 		path := filepath.Join(t.TempDir(), "folder")
-		name, err := unix.BytePtrFromString(path)
+		name, err := unix.ByteSliceFromString(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		filled := 0
 		op := SQE("mkdirat", func(e *RawSQE) {
 			filled++
-			e.Opcode, e.FD, e.Addr, e.Len = opcodeMkdir, unix.AT_FDCWD, uint64(uintptr(unsafe.Pointer(name))), 0o700
+			e.SetBuffer(name)
+			e.Opcode, e.FD, e.Len = opcodeMkdir, unix.AT_FDCWD, 0o700
 		}, name)
 		runtime.GC()
 		if n := do(t, m, &op); n != 0 {

@@ -33,7 +33,7 @@ var stdinChild = child("stdin", func() error {
 	if err != nil {
 		return err
 	}
-	if Stdin() != Stdin() || Stdin().Name() != "/dev/stdin" || Stdin().Fd() != 0 {
+	if f := Stdin(); f != Stdin() || f.Name() != "/dev/stdin" || Stdin().Fd() != 0 {
 		return errors.New("standard input is not one file")
 	}
 	m, err := Default()

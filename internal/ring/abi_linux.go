@@ -1,5 +1,7 @@
 package ring
 
+import "unsafe"
+
 // The kernel's interface, from include/uapi/linux/io_uring.h. Names are the kernel's without their IORING_ prefix.
 
 // SQE is struct io_uring_sqe: one submission.
@@ -18,6 +20,12 @@ type SQE struct {
 	SpliceFD int32 // also file_index
 	Addr3    uint64
 	_        uint64
+}
+
+// SetBuffer sets address and length to those of buf, which must be on the heap and reachable until the completion.
+func (e *SQE) SetBuffer(buf []byte) {
+	// Rule: the caller keeps buf reachable, and the collector does not move what is on the heap.
+	e.Addr, e.Len = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(buf)))), uint32(len(buf))
 }
 
 // CQE is struct io_uring_cqe: one completion.

@@ -19,7 +19,8 @@ import (
 // that could be missed: a call that has not read its arguments yet finds them empty, one that has finds the signal pending
 // before it sleeps, and one that has moved something returns it. The other side of a FIFO sees nothing of it all.
 //
-// The signal is SIGURG, which the runtime itself sends to its threads to preempt goroutines, and whose handler takes strays.
+// The signal is SIGURG, which the runtime itself sends to its threads to preempt goroutines, and whose handler takes strays. A
+// program that ignores it (signal.Ignore) gives up both: then such a call ends only when its peer moves.
 type blocked struct {
 	thread int
 	path   []byte // a C string

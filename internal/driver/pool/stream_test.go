@@ -243,6 +243,29 @@ func TestDevicesWithoutReadiness(t *testing.T) {
 	})
 }
 
+// What the poller refuses to wait for (EPERM, where it is epoll) is left to a worker, also if it had to stand in line first.
+func TestQueueBehindADeviceWithoutReadiness(t *testing.T) {
+	inBothModes(t, 1, func(t *rig) {
+		null := t.open("/dev/null", unix.O_RDWR)
+		t.d.mu.Lock()
+		w := t.d.watchOn(int(null))
+		w.busy[0] = true // as if a read were being carried out
+		t.d.mu.Unlock()
+		first, second := t.start(reading(null, 1)), t.start(reading(null, 1))
+		t.reaches(first, waiting)
+		t.reaches(second, waiting)
+		t.d.mu.Lock()
+		w.busy[0] = false
+		t.d.arm(w)
+		t.d.mu.Unlock()
+		t.must(first, 0, nil)
+		t.must(second, 0, nil)
+		never := t.start(polling(null, unix.POLLPRI))
+		t.reaches(never, waiting)
+		t.cancel(never)
+	})
+}
+
 func TestPollAnswersEventsAndCanBeCancelled(t *testing.T) {
 	onEachStream(t, func(t *rig, in, out driver.Handle) {
 		t.must(t.start(polling(out, unix.POLLOUT)), unix.POLLOUT, nil)

@@ -1,8 +1,6 @@
 package uring
 
 import (
-	"errors"
-	"os"
 	"runtime"
 	"time"
 
@@ -166,7 +164,7 @@ func (d *Driver) result(r *driver.Request, res int32, flags uint32, canceling bo
 	}
 	errno := unix.Errno(-res)
 	r.N, r.Err = 0, error(errno)
-	if errno == unix.ECANCELED || canceling && interrupted(errno) {
+	if errno == unix.ECANCELED || canceling && (interrupted(errno) || errno == unix.EAGAIN) { // all say that nothing was done
 		r.Err = driver.ErrCanceled
 	}
 }
@@ -189,7 +187,7 @@ func (d *Driver) again(r *driver.Request, s *slot, errno unix.Errno) bool {
 		return false
 	}
 	switch {
-	case errno == unix.EAGAIN && !s.polling && (r.Kind.Transfers() || r.Kind == driver.Splice):
+	case errno == unix.EAGAIN && !s.polling && (r.Kind.Transfers() || r.Kind == driver.Splice && r.Arg&unix.SPLICE_F_NONBLOCK == 0):
 		s.polling = true
 	case interrupted(errno), errno == unix.ECANCELED && !r.State.Linked:
 	default:
@@ -209,18 +207,26 @@ func (d *Driver) restart(r *driver.Request) {
 	}
 	s := &d.slots[r.State.Slot-1]
 	if s.polling {
-		sqe.Opcode, sqe.FD, sqe.OpFlags = ring.OpPollAdd, descriptor(r.FD), unix.POLLIN
-		if r.Kind == driver.Write || r.Kind == driver.Writev {
-			sqe.OpFlags = unix.POLLOUT
-		}
-		if _, ok := r.FD.Registered(); ok {
-			sqe.Flags |= ring.SQEFixedFile
-		}
+		h, events := pollFor(r)
+		sqe.Opcode, sqe.OpFlags = ring.OpPollAdd, events
+		target(sqe, h)
 	} else {
 		table[r.Kind].fill(sqe, r)
 	}
 	sqe.UserData = d.data(r)
 	d.publish(1)
+}
+
+// pollFor is what r waits for after EAGAIN. A splice does not say which of its sides is not ready: it waits for one and the other
+// in turn.
+func pollFor(r *driver.Request) (h driver.Handle, events uint32) {
+	switch {
+	case r.Kind == driver.Write || r.Kind == driver.Writev:
+		return r.FD, unix.POLLOUT
+	case r.Kind == driver.Splice && r.State.Tries%2 == 0:
+		return r.Ext.FD2, unix.POLLOUT
+	}
+	return r.FD, unix.POLLIN
 }
 
 // Cancel implements driver.Driver.
@@ -307,38 +313,3 @@ func (d *Driver) retry() {
 		}
 	}
 }
-
-// wait parks the calling goroutine in the runtime's poller until there is something for batch.
-func (p *poller) wait(d *Driver, batch []*driver.Request, timeout time.Duration) int {
-	p.setDeadline(timeout)
-	p.d, p.batch, p.n = d, batch, 0
-	err := p.conn.Read(p.attempt)
-	p.batch = nil
-	if err != nil {
-		p.armed = true // the deadline passed or Wake moved it: the next wait sets it anew
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return 0
-		}
-		n, _ := d.look(batch)
-		return n
-	}
-	return p.n
-}
-
-// setDeadline comes before the look for a wake, and Wake's flag before its change of the deadline: one sees the other.
-func (p *poller) setDeadline(timeout time.Duration) {
-	if timeout < 0 {
-		if p.armed {
-			p.file.SetReadDeadline(time.Time{})
-			p.armed = false
-		}
-		return
-	}
-	p.file.SetReadDeadline(time.Now().Add(timeout))
-	p.armed = true
-}
-
-// interrupt ends the current wait, or the next. It moves the deadline instead of posting a completion: no system call.
-func (p *poller) interrupt() { p.file.SetReadDeadline(time.Unix(1, 0)) }
-
-func (p *poller) close() { p.file.Close() }
