@@ -64,7 +64,7 @@ func leftBehind(before map[string]string) error {
 	}
 	return eventually(func() error {
 		runtime.GC() // os.File's that a test forgot are its own affair, and closed by this
-		return errors.Join(goroutinesOf(nil, "github.com/ringport/ringport"), strangeDescriptors(before), kernelWorkers())
+		return errors.Join(goroutinesOf(nil, "github.com/ringport/ringport"), strangeDescriptors(before), strangeWorkers(nil))
 	})
 }
 
@@ -141,13 +141,24 @@ func strangeDescriptors(before map[string]string) error {
 	return errors.Join(errs...)
 }
 
-// kernelWorkers reports threads that io_uring made in this process.
-func kernelWorkers() error {
+// kernelWorkers are the threads that io_uring made in this process. One of them, idle, may stay with each thread that used a ring.
+func kernelWorkers() map[string]bool {
 	names, _ := filepath.Glob("/proc/self/task/*/comm")
-	var errs []error
+	workers := map[string]bool{}
 	for _, name := range names {
 		if comm, err := os.ReadFile(name); err == nil && bytes.HasPrefix(comm, []byte("iou-")) {
-			errs = append(errs, fmt.Errorf("thread left: %s", bytes.TrimSpace(comm)))
+			workers[string(bytes.TrimSpace(comm))] = true
+		}
+	}
+	return workers
+}
+
+// strangeWorkers reports kernel workers that are not among those known.
+func strangeWorkers(known map[string]bool) error {
+	var errs []error
+	for worker := range kernelWorkers() {
+		if !known[worker] {
+			errs = append(errs, fmt.Errorf("thread left: %s", worker))
 		}
 	}
 	return errors.Join(errs...)
