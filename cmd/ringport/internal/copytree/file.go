@@ -96,6 +96,12 @@ func (c *copier) content(from, to *ringport.File, size int64) error {
 		}
 		end = s.end
 	}
+	// A hole that goes to the end may be the end that somebody moved.
+	if info, err := from.Stat(); err != nil {
+		return err
+	} else if info.Size() < size {
+		return &fs.PathError{Op: "copy", Path: from.Name(), Err: errShrank}
+	}
 	c.progress.Bytes.Add(size - covered(parts)) // the holes
 	if end < size {
 		return to.Truncate(size)
