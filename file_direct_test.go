@@ -58,6 +58,13 @@ func TestFile_Direct(t *testing.T) {
 			if got := m.Stats().Completed - before; got != 1 {
 				t.Errorf("%s: ReadAt over the end took %d operations", view, got)
 			}
+			fd, err := syscall.Dup(int(f.Fd()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g := adopted(t, m, fd, "duplicate"); g.direct != isDirect(O_DIRECT) {
+				t.Errorf("an adopted descriptor: direct is %t", g.direct)
+			}
 			for range 2 * warmFrom { // of which none may ask the page cache: with O_DIRECT that would wait for the disk
 				if n, err := f.ReadAt(buf[:DirectAlignment], DirectAlignment); n != DirectAlignment || err != nil {
 					t.Fatal(n, err)

@@ -72,9 +72,6 @@ const sectorBytes = 512
 
 // readOnce is one read, from the page cache if all of it is there.
 func (f *File) readOnce(p []byte, off int64) (int, error) {
-	if f.directory {
-		return 0, f.failed("read", syscall.EISDIR)
-	}
 	if off >= 0 && len(p) <= maxCachedBytes && f.regular && !f.direct && f.over("read", reading) == nil {
 		if n, ok := f.readCached(p, off); ok {
 			f.state.Add(fileDone)

@@ -714,6 +714,10 @@ func TestFile_ReadDirPosition(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		f := openFile(t, open(t, c), dir, os.O_RDONLY)
 		for range 2 {
+			if _, err := f.ReadDir(1); err != nil { // it reads ahead
+				t.Error(err)
+			}
+			f.Seek(0, io.SeekStart)
 			all, err := f.ReadDir(-1)
 			if err != nil || len(all) != 3 {
 				t.Errorf("%d entries, %v", len(all), err)
