@@ -64,7 +64,7 @@ func leftBehind(before map[string]string) error {
 	}
 	return eventually(func() error {
 		runtime.GC() // os.File's that a test forgot are its own affair, and closed by this
-		return errors.Join(goroutinesOf(nil, "github.com/ringport/ringport"), strangeDescriptors(before), strangeWorkers(nil))
+		return errors.Join(goroutinesOf(nil, "github.com/ringport/ringport"), strangeDescriptors(before), kernelWorkers())
 	})
 }
 
@@ -141,24 +141,20 @@ func strangeDescriptors(before map[string]string) error {
 	return errors.Join(errs...)
 }
 
-// kernelWorkers are the threads that io_uring made in this process. One of them, idle, may stay with each thread that used a ring.
-func kernelWorkers() map[string]bool {
+// kernelWorkers reports threads that io_uring made in this process and does not need. Linux keeps an idle one of either kind
+// (bounded, unbounded) for each thread that has used a ring, as long as that thread lives; its name is that thread's number.
+func kernelWorkers() error {
 	names, _ := filepath.Glob("/proc/self/task/*/comm")
-	workers := map[string]bool{}
+	workers := map[string]int{}
 	for _, name := range names {
 		if comm, err := os.ReadFile(name); err == nil && bytes.HasPrefix(comm, []byte("iou-")) {
-			workers[string(bytes.TrimSpace(comm))] = true
+			workers[string(bytes.TrimSpace(comm))]++
 		}
 	}
-	return workers
-}
-
-// strangeWorkers reports kernel workers that are not among those known.
-func strangeWorkers(known map[string]bool) error {
 	var errs []error
-	for worker := range kernelWorkers() {
-		if !known[worker] {
-			errs = append(errs, fmt.Errorf("thread left: %s", worker))
+	for name, n := range workers {
+		if n > 2 {
+			errs = append(errs, fmt.Errorf("%d threads left: %s", n, name))
 		}
 	}
 	return errors.Join(errs...)

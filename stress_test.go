@@ -33,7 +33,7 @@ func TestStress(t *testing.T) {
 	}
 	forEach(t, func(t *testing.T, c Config) {
 		seed := testSeed(t)
-		before, known, workers := descriptors(), goroutines(), kernelWorkers() // the default manager may be at work for an earlier test
+		before, known := descriptors(), goroutines() // the default manager may be at work for an earlier test
 		rng := rand.New(rand.NewPCG(seed, 6))
 		done, epochs := int64(0), 0
 		for ; done < total && !t.Failed(); epochs++ {
@@ -44,7 +44,7 @@ func TestStress(t *testing.T) {
 		t.Logf("%d operations on %d managers", done, epochs)
 		// A thread of the pool that is left would show as the goroutine that is on it.
 		if err := eventually(func() error {
-			return errors.Join(goroutinesOf(known, "ringport.(*Manager)", "ringport/internal/"), strangeDescriptors(before), strangeWorkers(workers))
+			return errors.Join(goroutinesOf(known, "ringport.(*Manager)", "ringport/internal/"), strangeDescriptors(before), kernelWorkers())
 		}); err != nil {
 			t.Error("left behind:", err)
 		}
