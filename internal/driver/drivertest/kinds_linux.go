@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -31,6 +32,7 @@ var linuxTests = []test{
 	{name: "Law8DeviceFull", run: deviceFull},
 	{name: "Terminal", run: terminal},
 	{name: "RegisteredFilesOfOtherKinds", run: registeredKinds},
+	{name: "PollableInForeignLoop", run: foreignLoop},
 	{name: "SubmitFromThreadThatDies", run: dyingThread, modes: sharedOnly},
 	{name: "OpenFromThreadThatDies", run: dyingThreadOpen, modes: sharedOnly},
 }
@@ -328,6 +330,67 @@ func registeredKinds(f *fixture) {
 	f.must(&driver.Request{Kind: driver.Fadvise, FD: file, Arg: unix.FADV_SEQUENTIAL}, 0)
 	if s := f.content(path); s != "2343456789"+strings.Repeat("\x00", 10) {
 		f.Errorf("%q", s)
+	}
+}
+
+// foreignLoop: a loop that sleeps in epoll_wait(2), on the driver's handle among others, is woken for a completion, and in owned mode
+// for a Wake.
+func foreignLoop(f *fixture) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer unix.Close(epoll)
+	h, ok := f.d.Pollable()
+	if !ok {
+		f.Fatal("every driver has one on Linux")
+	}
+	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, int(h), &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(h)}); err != nil {
+		f.Fatal(err)
+	}
+	sleep := func() {
+		f.flush()
+		for {
+			if n, err := unix.EpollWait(epoll, make([]unix.EpollEvent, 4), -1); n > 0 {
+				return
+			} else if err != nil && err != unix.EINTR {
+				f.Fatal(err)
+			}
+		}
+	}
+	r, w := f.pipe()
+	for i := range 200 {
+		q := read(r, 8, driver.CurrentOffset)
+		f.start(q)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for range i % 5 * 10 {
+				runtime.Gosched()
+			}
+			if err := put(w, "data"); err != nil {
+				f.Error(err)
+			}
+		})
+		for !f.isBack(q) {
+			sleep()
+			f.collect(0)
+		}
+		wg.Wait()
+		if got(q) != "data" {
+			f.Fatalf("%q, %v", got(q), q.Err)
+		}
+		if f.owned {
+			var woken atomic.Bool
+			wg.Go(func() {
+				woken.Store(true)
+				f.d.Wake()
+			})
+			for !woken.Load() {
+				sleep()
+				f.collect(0)
+			}
+			wg.Wait()
+		}
 	}
 }
 

@@ -297,30 +297,48 @@ func badReadWrite(f *fixture) {
 	f.fails(vectored(driver.Writev, w, driver.CurrentOffset, []int{1, 1}), unix.EPIPE)
 }
 
-// bothDirections: a read, a write and two polls wait on one socket, and each ends by its own.
+// bothDirections: a read, a write and two polls wait on one socket, and each direction ends by its own, whichever is first.
 func bothDirections(f *fixture) {
-	a, b := f.socketPair()
-	r := read(a, 16, driver.CurrentOffset)
-	in := &driver.Request{Kind: driver.Poll, FD: a, Arg: unix.POLLIN}
-	f.start(r)
-	f.start(in)
-	filled := fillSocket(f, a)
-	w := write(a, "more", driver.CurrentOffset)
-	out := &driver.Request{Kind: driver.Poll, FD: a, Arg: unix.POLLOUT}
-	f.start(w)
-	f.start(out)
-	f.stay(r, in, w, out)
-
-	f.put(b, "data")
-	f.await(in, r)
-	f.stay(w, out)
-	if got(r) != "data" || in.Err != nil || in.N&unix.POLLIN == 0 {
-		f.Errorf("read %q, %v; poll %#x, %v", got(r), r.Err, in.N, in.Err)
+	for _, readsFirst := range []bool{true, false} {
+		a, b := f.socketPair()
+		r := read(a, 16, driver.CurrentOffset)
+		in := &driver.Request{Kind: driver.Poll, FD: a, Arg: unix.POLLIN}
+		f.start(r)
+		f.start(in)
+		f.stay(r, in)
+		filled := fillSocket(f, a)
+		w := write(a, "more", driver.CurrentOffset)
+		out := &driver.Request{Kind: driver.Poll, FD: a, Arg: unix.POLLOUT}
+		f.start(w)
+		f.start(out)
+		f.stay(r, in, w, out)
+		if readsFirst {
+			f.put(b, "data")
+			f.await(in, r)
+			f.stay(w, out)
+		}
+		empty(f, b, filled+len("more"), w, out)
+		if !readsFirst {
+			f.stay(r, in)
+			f.put(b, "data")
+			f.await(in, r)
+		}
+		if got(r) != "data" || in.Err != nil || in.N&unix.POLLIN == 0 {
+			f.Errorf("read %q, %v; poll %#x, %v", got(r), r.Err, in.N, in.Err)
+		}
+		if w.N != 4 || w.Err != nil || out.Err != nil || out.N&unix.POLLOUT == 0 {
+			f.Errorf("write %d, %v; poll %#x, %v", w.N, w.Err, out.N, out.Err)
+		}
 	}
+}
+
+// empty reads past the driver while it waits for rs, which write what is read last.
+func empty(f *fixture, h driver.Handle, bytes int, rs ...*driver.Request) {
+	f.Helper()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for left := filled + len("more"); left > 0; {
-			s, err := take(b, left)
+		for left := bytes; left > 0; {
+			s, err := take(h, left)
 			if s == "" || err != nil {
 				f.Errorf("the socket ended with %d bytes to come: %v", left, err)
 				return
@@ -328,11 +346,8 @@ func bothDirections(f *fixture) {
 			left -= len(s)
 		}
 	})
-	f.await(w, out)
+	f.await(rs...)
 	wg.Wait()
-	if w.N != 4 || w.Err != nil || out.Err != nil || out.N&unix.POLLOUT == 0 {
-		f.Errorf("write %d, %v; poll %#x, %v", w.N, w.Err, out.N, out.Err)
-	}
 }
 
 // fillSocket writes past the driver until h takes no more, and returns how many bytes.
