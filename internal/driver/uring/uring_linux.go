@@ -59,6 +59,7 @@ type Driver struct {
 	// Owned mode.
 	ready   bool // the owner has taken possession
 	eventFD int
+	tellFD  atomic.Int32 // behind Pollable; -1 until somebody asks for it
 	timeout unix.Timespec
 }
 
@@ -102,6 +103,7 @@ func Open(o driver.Options) (*Driver, error) {
 		return nil, explain(err)
 	}
 	d := &Driver{ring: r, owned: o.Owned, eventFD: -1, threads: make(chan struct{}, max(o.MaxThreads, 1))}
+	d.tellFD.Store(-1)
 	if r.Features&needed != needed {
 		r.Close()
 		return nil, &driver.UnavailableError{Backend: Name, Reason: "the kernel is older than Linux 5.12", Err: unix.ENOSYS}
@@ -355,6 +357,7 @@ func (d *Driver) signal() {
 	if d.owned {
 		one := [8]byte{1}
 		unix.Write(d.eventFD, one[:]) // EAGAIN: the counter is at its limit, and so readable
+		d.tell()
 		return
 	}
 	d.poll.interrupt()
@@ -495,9 +498,6 @@ func (d *Driver) Wake() {
 	d.poll.interrupt()
 }
 
-// Pollable implements driver.Driver.
-func (d *Driver) Pollable() (driver.Handle, bool) { return driver.Handle(d.ring.FD), true }
-
 // Threads implements driver.Driver.
 func (d *Driver) Threads() int { return len(d.threads) }
 
@@ -510,9 +510,12 @@ func (d *Driver) Close() error {
 		d.poll.close()
 	}
 	err := d.ring.Close()
-	d.fallMu.Lock() // a request that fell back may be delivered already, but its goroutine not be through with the eventfd
+	d.fallMu.Lock() // a request that fell back may be delivered already, but its goroutine not be through with the eventfds
 	if d.eventFD >= 0 {
 		unix.Close(d.eventFD)
+	}
+	if fd := d.tellFD.Swap(-1); fd >= 0 {
+		unix.Close(int(fd))
 	}
 	d.fallMu.Unlock()
 	if d.owned && d.ready {

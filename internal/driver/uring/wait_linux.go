@@ -80,10 +80,12 @@ func (d *Driver) waitOwned(batch []*driver.Request, timeout time.Duration) (int,
 	if d.woken.Load() && d.woken.Swap(false) {
 		n += d.takeFallen(batch[n:])
 	}
+	var err error
 	if d.ring.Unpublished() { // a request was started again
-		return n, d.Flush()
+		err = d.Flush()
 	}
-	return n, nil
+	d.settleTell()
+	return n, err
 }
 
 // reap takes completions out of the queue until batch is full.
@@ -272,7 +274,9 @@ func (d *Driver) sendCancel(r *driver.Request) {
 	sqe := d.ring.NextSQE()
 	if sqe == nil {
 		d.retries = append(d.retries, retry{r, true})
-		if !d.owned {
+		if d.owned {
+			d.tell()
+		} else {
 			d.signal()
 		}
 		return
