@@ -149,7 +149,11 @@ func TestSeed_processRemoteCompletion(t *testing.T) {
 		defer close(turn)
 		var read func(op *Op)
 		read = func(op *Op) {
-			if n, err := op.Result(); n != 1 || err != nil {
+			n, err := op.Result()
+			if errors.Is(err, ErrManagerClosed) {
+				return
+			}
+			if n != 1 || err != nil {
 				t.Errorf("%d, %v", n, err)
 			}
 			reads++
@@ -161,6 +165,7 @@ func TestSeed_processRemoteCompletion(t *testing.T) {
 		if err := m.Start(&op, read); err != nil {
 			t.Fatal(err)
 		}
+		defer m.Close()
 		for done := 0; done < 2*each; {
 			if done%10 == 0 {
 				fired := timeouts

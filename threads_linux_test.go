@@ -190,3 +190,34 @@ func activity(t *testing.T, pid int) string {
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	return fmt.Sprintf("switches of each thread %v, %s + %s ticks", all, fields[11], fields[12]) // utime, stime
 }
+
+// TestPollable_OtherEventFDs reads an eventfd in a foreign loop: what a write to one completes must be seen through the other.
+func TestPollable_OtherEventFDs(t *testing.T) {
+	forCallerDriven(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		h, ok := m.Pollable()
+		if !ok {
+			t.Fatal("not pollable")
+		}
+		for range 10 {
+			ch := start(t, m, readOp(Handle(fd), 8, CurrentOffset))
+			for range 3 { // until there is nothing to do
+				if _, err := m.Step(0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			go put(t, Handle(fd), "\x01\x00\x00\x00\x00\x00\x00\x00")
+			for len(ch) == 0 {
+				foreignWait(t, m, h)
+			}
+			if res := <-ch; res.n != 8 || res.err != nil {
+				t.Fatalf("%+v", res)
+			}
+		}
+	})
+}
