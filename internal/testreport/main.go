@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -122,18 +123,26 @@ func (r *report) endPackage(action, pkg string) {
 		r.print(id, func(line string) bool { return strings.HasPrefix(line, "ok") || strings.HasPrefix(line, "?") })
 		return
 	}
-	// A crash or an os.Exit leaves tests without an end.
-	for unfinished := range r.said {
-		if unfinished.pkg == pkg && unfinished.test != "" {
-			fmt.Fprintf(r.out, "--- NO END: %s\n", unfinished.test)
-			r.endTest("fail", unfinished)
-			delete(r.said, unfinished)
-		}
+	for _, test := range r.unfinished(pkg) {
+		fmt.Fprintf(r.out, "--- NO END: %s\n", test)
+		r.endTest("fail", testID{pkg, test})
+		delete(r.said, testID{pkg, test})
 	}
 	if r.failedIn[pkg] == 0 {
 		r.failed++
 	}
 	r.print(id, everything)
+}
+
+// unfinished returns the tests that a crash or an os.Exit left without an end.
+func (r *report) unfinished(pkg string) (tests []string) {
+	for id := range r.said {
+		if id.pkg == pkg && id.test != "" {
+			tests = append(tests, id.test)
+		}
+	}
+	slices.Sort(tests)
+	return tests
 }
 
 func everything(string) bool { return true }

@@ -75,10 +75,10 @@ var cases = []struct {
 		files: map[string]string{"a_test.go": `package a
 			import ("os"; "testing")
 			func TestA(*testing.T) {}
-			func TestExit(t *testing.T) { os.Exit(3) }`},
+			func TestExit(t *testing.T) { t.Run("sub", func(*testing.T) { os.Exit(3) }) }`},
 		failed: true,
-		counts: "1 1 0",
-		shows:  []string{"--- NO END: TestExit", "FAIL\tm/p\t"},
+		counts: "1 2 0",
+		shows:  []string{"--- NO END: TestExit\n", "--- NO END: TestExit/sub\n", "FAIL\tm/p\t"},
 	}, {
 		name: "TestMain fails after tests that pass",
 		files: map[string]string{"a_test.go": `package a
