@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/ringport/ringport/internal/driver"
@@ -60,7 +61,7 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 		case <-w.ch:
 		case <-done:
 			cause := causeOf(ctx)
-			for _, op := range ops {
+			for _, op := range slices.Backward(ops) { // the first to end ends those after it, which must know why by then
 				m.cancel(op, cause)
 			}
 			<-w.ch

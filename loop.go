@@ -18,9 +18,9 @@ type loopState struct {
 	batch   []*driver.Request
 	next, n int
 
-	inline []*Op      // back without a completion
-	calls  []*Op      // delivered, callbacks to run
-	due    []*Timeout // expired
+	inline fifo[*Op]      // back without a completion
+	calls  fifo[*Op]      // delivered, callbacks to run
+	due    fifo[*Timeout] // expired
 }
 
 func (l *loopState) init() { l.batch = make([]*driver.Request, batchStart) }
@@ -74,46 +74,45 @@ func (m *Manager) runOwed() (ran int) {
 		op := l.batch[l.next].Owner.(*Op)
 		l.next++
 		if op.chain != nil {
-			m.deliver(op, &l.calls)
-		} else {
-			m.claim(op)
-			if op.callback != nil {
-				op.callback(op)
+			if op.callback == nil {
+				ran++
 			}
-		}
-		ran++
-	}
-	for len(l.inline) > 0 || len(l.calls) > 0 {
-		if len(l.calls) > 0 {
-			op := l.calls[0]
-			l.calls = l.calls[1:]
-			op.callback(op)
+			m.deliver(op, &l.calls)
 			continue
 		}
-		op := l.inline[0]
-		l.inline = l.inline[1:]
-		m.deliver(op, &l.calls)
+		m.claim(op)
+		if op.callback != nil {
+			op.callback(op)
+		}
 		ran++
 	}
-	return ran
+	for {
+		if op, ok := l.calls.pop(); ok {
+			op.callback(op)
+			ran++
+		} else if op, ok := l.inline.pop(); ok {
+			if op.callback == nil {
+				ran++
+			}
+			m.deliver(op, &l.calls)
+		} else {
+			return ran
+		}
+	}
 }
 
 func (m *Manager) runDue() (ran int) {
-	l := &m.loop
-	for len(l.due) > 0 {
-		t := l.due[0]
-		l.due = l.due[1:]
+	for t, ok := m.loop.due.pop(); ok; t, ok = m.loop.due.pop() {
 		t.f()
 		ran++
 	}
-	l.due = l.due[:0]
 	return ran
 }
 
 // NextTimeout is how long it is until the next timeout expires, zero if one has, for a loop that waits on [Manager.Pollable].
 // ok is false if none is pending.
 func (m *Manager) NextTimeout() (d time.Duration, ok bool) {
-	if l := &m.loop; l.next < l.n || len(l.inline) > 0 || len(l.calls) > 0 || len(l.due) > 0 {
+	if l := &m.loop; l.next < l.n || !l.inline.empty() || !l.calls.empty() || !l.due.empty() {
 		return 0, true
 	}
 	return m.timeouts.next()

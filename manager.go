@@ -128,14 +128,14 @@ func (m *Manager) abandon(op *Op) {
 }
 
 // deliver makes op done and tells whoever waits for it: a goroutine in Do at once, a callback by putting op into calls.
-func (m *Manager) deliver(op *Op, calls *[]*Op) {
+func (m *Manager) deliver(op *Op, calls *fifo[*Op]) {
 	for op != nil {
 		w, c, succeeded := op.waiter, op.chain, op.chain != nil && whole(&op.req)
 		if !m.claim(op) {
 			return
 		}
 		if op.callback != nil {
-			*calls = append(*calls, op)
+			calls.push(op)
 		} else if w != nil {
 			w.ch <- struct{}{} // from here on op is not ours
 		}
@@ -181,7 +181,7 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	if err := m.begin(op); err != nil {
 		return 0, err
 	}
-	if m.shared && op.req.Flags&driver.Regular != 0 && ctx.Done() == nil {
+	if m.shared && execHere != nil && op.req.Flags&driver.Regular != 0 && ctx.Done() == nil {
 		if m.doHere(op) {
 			return op.Result()
 		}
@@ -285,7 +285,7 @@ func (m *Manager) closing() bool { return m.live.Load()&closedBit != 0 || !m.sha
 // finishInline leaves an operation that is back already to the loop: its callback never runs inside the caller's stack.
 func (m *Manager) finishInline(op *Op) {
 	if !m.shared {
-		m.loop.inline = append(m.loop.inline, op)
+		m.loop.inline.push(op)
 		return
 	}
 	m.ready.push(op)

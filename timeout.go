@@ -86,7 +86,7 @@ func (t *Timeout) Stop() (wasPending bool) {
 func (ts *timeouts) now() int64 { return int64(time.Since(ts.start)) }
 
 // takeDue moves the expired timeouts into due, and returns how long it is to the next, negative if there is none.
-func (ts *timeouts) takeDue(due *[]*Timeout) (next time.Duration) {
+func (ts *timeouts) takeDue(due *fifo[*Timeout]) (next time.Duration) {
 	ts.lock()
 	defer ts.unlock()
 	if ts.queue.Len() == 0 {
@@ -98,7 +98,7 @@ func (ts *timeouts) takeDue(due *[]*Timeout) (next time.Duration) {
 		if t == nil {
 			break
 		}
-		*due = append(*due, t.Value)
+		due.push(t.Value)
 		atomic.AddInt64(&ts.m.counters.timeouts, 1)
 	}
 	return ts.until(now)

@@ -37,8 +37,9 @@ type worker struct {
 	hasTurn   bool
 	turn      chan struct{}
 	batch     []*driver.Request
-	calls     []*Op      // collected, for the list
-	due       []*Timeout // the same
+	calls     fifo[*Op]      // collected, for the list
+	due       fifo[*Timeout] // the same
+	ready     []*Op          // the readyList's other half
 }
 
 // fifo is a list that keeps nothing reachable that has left it, and allocates only to grow.
@@ -47,17 +48,26 @@ type fifo[T any] struct {
 	head  int
 }
 
-func (q *fifo[T]) push(items []T) {
+func (q *fifo[T]) empty() bool { return q.head == len(q.items) }
+
+func (q *fifo[T]) push(item T) {
 	if q.head > len(q.items)/2 { // never empty under load: move down, or it would grow for ever
 		n := copy(q.items, q.items[q.head:])
 		clear(q.items[n:])
 		q.items, q.head = q.items[:n], 0
 	}
-	q.items = append(q.items, items...)
+	q.items = append(q.items, item)
+}
+
+// take moves all that is in r to the end of q.
+func (q *fifo[T]) take(r *fifo[T]) {
+	for item, ok := r.pop(); ok; item, ok = r.pop() {
+		q.push(item)
+	}
 }
 
 func (q *fifo[T]) pop() (item T, ok bool) {
-	if q.head == len(q.items) {
+	if q.empty() {
 		return item, false
 	}
 	var none T
@@ -126,11 +136,8 @@ func (p *workers) setGoroutine(w *worker) {
 func (p *workers) next(m *Manager, w *worker) (op *Op, t *Timeout, wait bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.calls.push(w.calls)
-	p.due.push(w.due)
-	clear(w.calls)
-	clear(w.due)
-	w.calls, w.due = w.calls[:0], w.due[:0]
+	p.calls.take(&w.calls)
+	p.due.take(&w.due)
 	for {
 		var ok bool
 		if t, ok = p.due.pop(); !ok {
@@ -222,7 +229,7 @@ func (p *workers) count() (total, idle int) {
 func (m *Manager) collect(w *worker) {
 	wait := m.timeouts.takeDue(&w.due)
 	m.ready.take(w, m)
-	if len(w.due) != 0 || len(w.calls) != 0 {
+	if !w.due.empty() || !w.calls.empty() {
 		return
 	}
 	n, err := m.drv.Wait(w.batch, wait)
@@ -254,12 +261,13 @@ func (l *readyList) push(op *Op) {
 // take delivers what is in the list.
 func (l *readyList) take(w *worker, m *Manager) {
 	l.mu.Lock()
-	ops := l.ops
-	l.ops = nil
+	l.ops, w.ready = w.ready, l.ops
 	l.mu.Unlock()
-	for _, op := range ops {
+	for _, op := range w.ready {
 		m.deliver(op, &w.calls)
 	}
+	clear(w.ready)
+	w.ready = w.ready[:0]
 }
 
 // goroutineNumber is the calling goroutine's number, from the first line of its stack trace, "goroutine 7 [running]:". The
