@@ -12,7 +12,7 @@ import (
 // doHere runs op, on a regular file, if it is the only one that is waiting for a regular file now: nobody could be woken sooner.
 // If it reports false, the caller takes itself out of m.here when it is done.
 func (m *Manager) doHere(op *Op) bool {
-	if execHere == nil || m.here.Add(1) != 1 {
+	if m.here.Add(1) != 1 {
 		return false
 	}
 	m.runHere(op)

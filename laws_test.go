@@ -273,8 +273,9 @@ func whileInFlight(m *Manager, f func()) {
 		m.AfterFunc(0, f)
 		return
 	}
+	before := m.Stats().Completed
 	go func() {
-		for m.Stats().InFlight == 0 {
+		for s := m.Stats(); s.InFlight == 0 && s.Completed == before; s = m.Stats() { // or it is over already
 			runtime.Gosched()
 		}
 		f()
