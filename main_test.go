@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen. It ends a hang; nothing is measured by it.
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // backendsVariable lists the backends to test, separated by commas, where the tests should not find out for themselves.
 const backendsVariable = "RINGPORT_TEST_BACKENDS"
