@@ -65,7 +65,7 @@ func TestSeed_Rows(t *testing.T) {
 }
 
 var defaultChild = child("default", func() error {
-	if err := goroutinesOf(nil, "ringport.(*Manager)"); err != nil {
+	if err := goroutinesOf(nil, "ringport.(*workers).spawn"); err != nil {
 		return fmt.Errorf("before the first use: %w", err)
 	}
 	managers := make([]*Manager, 16)
@@ -83,7 +83,7 @@ var defaultChild = child("default", func() error {
 			return errors.New("there are several")
 		}
 	}
-	if goroutinesOf(nil, "ringport.(*Manager)") == nil {
+	if goroutinesOf(nil, "ringport.(*workers).spawn") == nil {
 		return errors.New("it has no worker")
 	}
 	op := Nop()
