@@ -2,215 +2,211 @@ package copytree
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ringport/ringport"
 )
 
-// errShrank says that a file got shorter while it was copied.
-var errShrank = errors.New("the file became shorter while it was copied")
+var errShrank = errors.New("it became shorter while it was copied")
 
-// errDiffers says that --verify found a difference.
-var errDiffers = errors.New("the copy differs from the original")
-
-// temporary is a name for an unfinished file beside its final one.
-func temporary(final string) string {
-	return filepath.Join(filepath.Dir(final), fmt.Sprintf(".ringport-%016x", rand.Uint64()))
-}
-
-var blocks = sync.Pool{New: func() any { b := make([]byte, blockBytes); return &b }}
-
-// file copies one file: whole, or not at all.
-func (c *copier) file(j job) (err error) {
-	if c.ctx.Err() != nil {
-		return c.ctx.Err()
+// file copies one file, or leaves it to finish if it is another name of one that is being copied.
+func (c *copier) file(ctx context.Context, j job) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	from, err := c.m.OpenFile(c.ctx, j.from, os.O_RDONLY, 0)
+	from, st, err := openOriginal(ctx, c.m, j.from)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	tmp := temporary(j.to)
-	to, err := c.m.OpenFile(c.ctx, tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if !st.mode.IsRegular() { // it was when it was found
+		return &fs.PathError{Op: "copy", Path: j.from, Err: errSpecial}
+	}
+	if st.links > 1 && !c.first(j, st) {
+		return nil
+	}
+	if err := j.inTheWay(); err != nil {
+		return err
+	}
+	return c.whole(ctx, from, st, j.to)
+}
+
+// first reports whether j is the first name of its file; for the others finish makes links.
+func (c *copier) first(j job, st status) bool {
+	if !st.id.known() {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if first, ok := c.seen[st.id]; ok {
+		c.links = append(c.links, link{first, j.to})
+		return false
+	}
+	c.seen[st.id] = j.to
+	return true
+}
+
+// whole copies a file: all of it, or nothing.
+func (c *copier) whole(ctx context.Context, from *ringport.File, st status, final string) (err error) {
+	tmp := temporary(final)
+	to, err := createUnfinished(ctx, c.m, tmp, final)
 	if err != nil {
 		return err
 	}
+	closed := false
 	defer func() {
-		if to != nil {
-			err = errors.Join(err, to.Close())
+		if !closed {
+			to.Close()
 		}
 		if err != nil {
 			os.Remove(tmp)
 		}
 	}()
-	if err := c.content(from, to, j.info.Size()); err != nil {
+	size, err := c.content(ctx, from, to, st)
+	if err != nil {
 		return err
-	}
-	if c.options.Sync || c.options.Verify {
-		if err := to.WithContext(c.ctx).Sync(); err != nil {
-			return err
-		}
 	}
 	if c.options.Verify {
-		if err := c.verify(from, to); err != nil {
-			return &fs.PathError{Op: "verify", Path: j.to, Err: err}
-		}
-	}
-	closing := to
-	to = nil
-	if err := closing.Close(); err != nil {
-		return err
-	}
-	if err := keep(tmp, j.info); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, j.to); err != nil {
-		return err
-	}
-	if c.options.Sync {
-		if err := syncFolder(filepath.Dir(j.to)); err != nil {
+		if err := c.verify(ctx, from, to, size); err != nil {
 			return err
 		}
+	}
+	// A copy without its attributes is better than none; it is a failure all the same.
+	lacks := st.give(tmp)
+	if c.options.Sync {
+		if err := to.WithContext(ctx).Sync(); err != nil {
+			return err
+		}
+	}
+	closed = true
+	if err := to.Close(); err != nil { // where network file systems say that they could not write
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := rename(tmp, final); err != nil {
+		return err
+	}
+	if lacks != nil {
+		c.report(ctx, &fs.PathError{Op: "keep mode, owner and times of", Path: final, Err: causeOf(lacks)})
 	}
 	c.progress.Files.Add(1)
 	return nil
 }
 
-// content copies what is in a file: in one goroutine if it is a block or less, else several blocks at a time. Holes stay holes.
-func (c *copier) content(from, to *ringport.File, size int64) error {
-	// Without a cancel, reads of a lone file run on this goroutine; a stop is looked at before each block.
-	parts := segments(from.Fd(), size)
-	end := int64(0)
-	for _, s := range parts {
-		if err := c.segment(from, to, s); err != nil {
-			return err
+// content copies what is in a file, to the end that it has when that is reached, and returns how much that is.
+func (c *copier) content(ctx context.Context, from, to *ringport.File, st status) (size int64, err error) {
+	end := int64(0) // so far has been written
+	if st.size > blockBytes {
+		for _, s := range segments(from, st) {
+			if err := c.segment(ctx, from, to, s); err != nil {
+				return 0, err
+			}
+			c.progress.Bytes.Add(s.start - end) // the hole before it
+			end = s.end
 		}
-		end = s.end
+		size = st.size
 	}
-	// A hole that goes to the end may be the end that somebody moved.
-	if info, err := from.Stat(); err != nil {
+	hole := size - end
+	n, err := c.tail(ctx, from, to, size)
+	if err != nil {
+		return 0, err
+	}
+	size += n
+	// The end is in a hole, or came before its time. Files that do not know their size, as in /sys, may say more than they have.
+	if n == 0 && hole > 0 || size < st.size || st.size > blockBytes {
+		now, err := from.WithContext(ctx).Stat()
+		if err != nil {
+			return 0, err
+		}
+		if now.Size() < st.size {
+			return 0, &fs.PathError{Op: "copy", Path: from.Name(), Err: errShrank}
+		}
+	}
+	if n == 0 && hole > 0 {
+		if err := to.WithContext(ctx).Truncate(size); err != nil {
+			return 0, err
+		}
+	}
+	c.progress.Bytes.Add(hole)
+	return size, nil
+}
+
+// tail copies what there is from off on, one block after the other, and returns how much that was. For most files, which are
+// no longer than a block, it is all there is to do.
+func (c *copier) tail(ctx context.Context, from, to *ringport.File, off int64) (n int64, err error) {
+	buf := <-c.buffers
+	defer func() { c.buffers <- buf }()
+	for {
+		got, err := from.WithContext(ctx).ReadAt(buf, off+n)
+		if err != nil && err != io.EOF {
+			return n, err
+		}
+		if got > 0 {
+			if err := c.write(ctx, to, buf[:got], off+n); err != nil {
+				return n, err
+			}
+			n += int64(got)
+		}
+		if err == io.EOF {
+			return n, nil
+		}
+	}
+}
+
+func (c *copier) write(ctx context.Context, to *ringport.File, data []byte, off int64) error {
+	if _, err := to.WithContext(ctx).WriteAt(data, off); err != nil {
 		return err
-	} else if info.Size() < size {
-		return &fs.PathError{Op: "copy", Path: from.Name(), Err: errShrank}
 	}
-	c.progress.Bytes.Add(size - covered(parts)) // the holes
-	if end < size {
-		return to.Truncate(size)
+	c.progress.Bytes.Add(int64(len(data)))
+	if c.options.onBlock != nil {
+		c.options.onBlock(to.Name(), off)
 	}
 	return nil
 }
 
-// segment is a part of a file that has data.
+// segment is a part of a file that has data, in bytes from its start.
 type segment struct{ start, end int64 }
 
-func covered(parts []segment) (n int64) {
-	for _, s := range parts {
-		n += s.end - s.start
+// segment copies one part, many blocks at a time.
+func (c *copier) segment(ctx context.Context, from, to *ringport.File, s segment) error {
+	if s.end-s.start > blockBytes {
+		// In one piece on the disk, whatever the order of the blocks; and a disk that is too small says so at once.
+		if err := to.WithContext(ctx).Allocate(s.start, s.end-s.start); isFull(err) {
+			return err
+		}
 	}
-	return n
-}
-
-// segment copies one part.
-func (c *copier) segment(from, to *ringport.File, s segment) error {
-	n := int((s.end - s.start + blockBytes - 1) / blockBytes)
-	if n <= 1 {
-		return c.block(from, to, s.start, s.end)
-	}
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	defer cancel(nil)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(n, blocksAtOnce) {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				start := s.start + (next.Add(1)-1)*blockBytes
-				if start >= s.end {
-					return
-				}
-				if err := c.block(from, to, start, min(start+blockBytes, s.end)); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// block copies the bytes from start to end.
-func (c *copier) block(from, to *ringport.File, start, end int64) error {
-	if c.ctx.Err() != nil {
-		return c.ctx.Err()
-	}
-	if start == end {
-		return nil
-	}
-	b := blocks.Get().(*[]byte)
-	defer blocks.Put(b)
-	buf := (*b)[:end-start]
-	if n, err := from.ReadAt(buf, start); n < len(buf) {
+	return c.inBlocks(ctx, s, func(ctx context.Context, buf []byte, off int64) error {
+		_, err := from.WithContext(ctx).ReadAt(buf, off)
 		if err == io.EOF {
 			err = &fs.PathError{Op: "copy", Path: from.Name(), Err: errShrank}
 		}
-		return err
-	}
-	if _, err := to.WriteAt(buf, start); err != nil {
-		return err
-	}
-	c.progress.Bytes.Add(int64(len(buf)))
-	return nil
-}
-
-// verify reads both files again, the copy from the disk, and compares checksums. The copy has been synced.
-func (c *copier) verify(from, to *ringport.File) error {
-	c.forget(to)
-	a, err := c.checksum(from)
-	if err != nil {
-		return err
-	}
-	b, err := c.checksum(to)
-	if err != nil {
-		return err
-	}
-	if a != b {
-		return errDiffers
-	}
-	return nil
-}
-
-// forget drops a file from the page cache, where the system can, so that the next read comes from the disk.
-func (c *copier) forget(f *ringport.File) {
-	op := ringport.Fadvise(ringport.Handle(f.Fd()), 0, 0, adviceDontNeed)
-	c.m.Do(c.ctx, &op) // advice: no error matters
-}
-
-func (c *copier) checksum(f *ringport.File) (sum [sha256.Size]byte, err error) {
-	b := blocks.Get().(*[]byte)
-	defer blocks.Put(b)
-	h := sha256.New()
-	for off := int64(0); ; off += blockBytes {
-		if c.ctx.Err() != nil {
-			return sum, c.ctx.Err()
-		}
-		n, err := f.ReadAt(*b, off)
-		h.Write((*b)[:n])
-		if err == io.EOF {
-			return [sha256.Size]byte(h.Sum(nil)), nil
-		}
 		if err != nil {
-			return sum, err
+			return err
 		}
+		return c.write(ctx, to, buf, off)
+	})
+}
+
+// inBlocks calls f for each block of s, many at a time, with a buffer as long as the block. It ends with the first error.
+func (c *copier) inBlocks(ctx context.Context, s segment, f func(ctx context.Context, buf []byte, off int64) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var blocks sync.WaitGroup
+	for off := s.start; off < s.end && ctx.Err() == nil; off += blockBytes {
+		buf := <-c.buffers
+		blocks.Go(func() {
+			if err := f(ctx, buf[:min(blockBytes, s.end-off)], off); err != nil {
+				cancel(err)
+			}
+			c.buffers <- buf
+		})
 	}
+	blocks.Wait()
+	return context.Cause(ctx)
 }
