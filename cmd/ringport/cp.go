@@ -159,7 +159,7 @@ func (d *copyDisplay) follow(ctx context.Context) (end func()) {
 func (d *copyDisplay) show(now time.Time, line bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	done, total := d.copied.Bytes.Load()+d.copied.Verified.Load(), d.total.bytes
+	done, total := d.copied.Moved.Load()+d.copied.Verified.Load(), d.total.bytes
 	if d.verify {
 		total *= 2
 	}

@@ -30,8 +30,9 @@ type Options struct {
 // Progress is what a copy has done so far. It may be read while the copy runs.
 type Progress struct {
 	Files    atomic.Int64 // files copied
-	Bytes    atomic.Int64 // bytes copied, holes included
-	Verified atomic.Int64 // bytes compared
+	Bytes    atomic.Int64 // their sizes
+	Moved    atomic.Int64 // bytes copied, holes included, also of files that are unfinished or failed
+	Verified atomic.Int64 // bytes compared, the same
 	Failed   atomic.Int64 // files, folders and links that could not be copied
 }
 

@@ -256,8 +256,8 @@ func TestATreeIsCopiedWithAllThatItIs(t *testing.T) {
 			if got := describe(t, target); got != want {
 				t.Error(difference(want, got))
 			}
-			if c.Files.Load() != files || c.Bytes.Load() != bytes {
-				t.Errorf("copied %d files with %d bytes; Measure says %d and %d", c.Files.Load(), c.Bytes.Load(), files, bytes)
+			if c.Files.Load() != files || c.Bytes.Load() != bytes || c.Moved.Load() != bytes {
+				t.Errorf("copied %d files with %d bytes, moved %d; Measure says %d and %d", c.Files.Load(), c.Bytes.Load(), c.Moved.Load(), files, bytes)
 			}
 			if verified := c.Verified.Load(); o.Verify && verified != bytes || !o.Verify && verified != 0 {
 				t.Errorf("verified %d of %d bytes", verified, bytes)

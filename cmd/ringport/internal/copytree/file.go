@@ -96,6 +96,7 @@ func (c *copier) whole(ctx context.Context, from *ringport.File, st status, fina
 		c.report(ctx, &fs.PathError{Op: "keep mode, owner and times of", Path: final, Err: causeOf(lacks)})
 	}
 	c.progress.Files.Add(1)
+	c.progress.Bytes.Add(size)
 	return nil
 }
 
@@ -107,7 +108,7 @@ func (c *copier) content(ctx context.Context, from, to *ringport.File, st status
 			if err := c.segment(ctx, from, to, s); err != nil {
 				return 0, err
 			}
-			c.progress.Bytes.Add(s.start - end) // the hole before it
+			c.progress.Moved.Add(s.start - end) // the hole before it
 			end = s.end
 		}
 		size = st.size
@@ -133,7 +134,7 @@ func (c *copier) content(ctx context.Context, from, to *ringport.File, st status
 			return 0, err
 		}
 	}
-	c.progress.Bytes.Add(hole)
+	c.progress.Moved.Add(hole)
 	return size, nil
 }
 
@@ -163,7 +164,7 @@ func (c *copier) write(ctx context.Context, to *ringport.File, data []byte, off 
 	if _, err := to.WithContext(ctx).WriteAt(data, off); err != nil {
 		return err
 	}
-	c.progress.Bytes.Add(int64(len(data)))
+	c.progress.Moved.Add(int64(len(data)))
 	if c.options.onBlock != nil {
 		c.options.onBlock(to.Name(), off)
 	}

@@ -174,7 +174,7 @@ func TestHolesStayHoles(t *testing.T) {
 				if errA != nil || errB != nil || b.stored > a.stored {
 					t.Errorf("%v, %v: the original takes %d bytes on the disk, the copy %d", errA, errB, a.stored, b.stored)
 				}
-				if n := c.Bytes.Load(); n != hole {
+				if n := c.Moved.Load(); n != hole {
 					t.Errorf("%d bytes were counted", n)
 				}
 			})

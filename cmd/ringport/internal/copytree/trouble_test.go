@@ -38,8 +38,8 @@ func TestAStoppedCopyLeavesNoHalfFile(t *testing.T) {
 				reason := errors.New("enough")
 				ctx, cancel := context.WithCancelCause(t.Context())
 				c := run(ctx, m, Options{Verify: true, onBlock: when(at, func(string, int64) { cancel(reason) })}, target, source)
-				if c.err != reason || len(c.failures) != 0 || c.Files.Load() != 0 {
-					t.Errorf("%v, %v, %d files", c.err, c.failures, c.Files.Load())
+				if c.err != reason || len(c.failures) != 0 || c.Files.Load() != 0 || c.Bytes.Load() != 0 {
+					t.Errorf("%v, %v, %d files, %d bytes", c.err, c.failures, c.Files.Load(), c.Bytes.Load())
 				}
 				if old == "" {
 					wantNothing(t, target)
@@ -279,7 +279,7 @@ func TestAFileThatGrows(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantContent(t, target, want)
-			if n := c.progress.Bytes.Load(); n != int64(len(want)) {
+			if n := c.progress.Moved.Load(); n != int64(len(want)) {
 				t.Errorf("%d bytes were counted", n)
 			}
 		})
