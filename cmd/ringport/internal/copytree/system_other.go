@@ -65,6 +65,14 @@ func createUnfinished(ctx context.Context, m *ringport.Manager, path, _ string) 
 	return m.OpenFile(ctx, path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
+// rename takes away the temporary name of what has become final.
+func rename(tmp, final string) error {
+	if err := os.Rename(tmp, final); err != nil {
+		return &fs.PathError{Op: "rename", Path: final, Err: causeOf(err)}
+	}
+	return nil
+}
+
 // give makes path's mode and times those of st.
 func (st *status) give(path string) error {
 	if st.mode&fs.ModeSymlink != 0 {

@@ -120,6 +120,14 @@ func open(m *ringport.Manager, path, name string, flags int) (*ringport.File, er
 	return f, err
 }
 
+// rename takes away the temporary name of what has become final.
+func rename(tmp, final string) error {
+	if err := patiently(func() error { return unix.Rename(tmp, final) }); err != nil {
+		return &fs.PathError{Op: "rename", Path: final, Err: err}
+	}
+	return nil
+}
+
 // give makes path's owner, mode and times those of st. Only root can give files away; for others a file that would act as its
 // owner does not act as its copier.
 func (st *status) give(path string) error {

@@ -82,8 +82,14 @@ func (c *copier) folder(ctx context.Context, j job) {
 	entries, err := readFolder(j.from)
 	c.report(ctx, err)
 	for _, e := range entries {
-		c.walk(ctx, job{filepath.Join(j.from, e.Name()), filepath.Join(j.to, e.Name()), made}, e.Type())
+		c.walk(ctx, job{filepath.Join(j.from, e.name), filepath.Join(j.to, e.name), made}, e.kind)
 	}
+}
+
+// entry is what a folder says of one thing in it: its name and what kind of file it is, the type bits of its mode.
+type entry struct {
+	name string
+	kind fs.FileMode
 }
 
 // makeFolder makes a folder, unless it is there. A link to one is not one: what a copy fills is where it was sent.
@@ -97,16 +103,6 @@ func makeFolder(path string) (made bool, err error) {
 		return false, &fs.PathError{Op: "mkdir", Path: path, Err: errInTheWay}
 	}
 	return false, nil
-}
-
-// readFolder returns the entries that could be read, in the order of the folder.
-func readFolder(path string) ([]fs.DirEntry, error) {
-	d, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return d.ReadDir(-1)
 }
 
 // inTheWay is what already has the name that a file or link goes to, if it cannot be replaced, or why there can be no such
@@ -169,14 +165,6 @@ func replace(final string, f func(tmp string) error) error {
 	}
 	os.Remove(tmp) // after a rename it is there only if both were names of one file already
 	return err
-}
-
-// rename is os.Rename whose error has the name that the user knows.
-func rename(tmp, final string) error {
-	if err := os.Rename(tmp, final); err != nil {
-		return &fs.PathError{Op: "rename", Path: final, Err: causeOf(err)}
-	}
-	return nil
 }
 
 // causeOf takes the names off an error of package os.
