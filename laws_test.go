@@ -520,15 +520,18 @@ func TestLaw4_CloseAgainstStarts(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
 		for range 100 {
 			m := open(t, c)
+			r, _ := pipe(t)
 			var started, done atomic.Int64
 			var wg sync.WaitGroup
 			for i := range 3 {
 				wg.Go(func() {
-					for {
+					for k := 0; ; k++ {
 						m.Wake()
 						m.AfterFunc(time.Duration(i)*time.Microsecond, func() {})
-						op := new(Op)
-						*op = Nop()
+						op := nop()
+						if k%2 == 0 {
+							op = readOp(r, 1, CurrentOffset) // ends by Close alone, even if it is submitted while that cancels
+						}
 						if err := m.Start(op, func(*Op) { done.Add(1) }); err != nil {
 							if !errors.Is(err, ErrManagerClosed) {
 								t.Error(err)
