@@ -78,14 +78,6 @@ func (s *stress) errorf(format string, args ...any) {
 	}
 }
 
-// stressPipe is a pipe with one end given to operations and the other one kept.
-type stressPipe struct {
-	theirs, ours Handle
-	tag          byte         // every byte in it
-	operations   atomic.Int64 // bytes that operations say they moved
-	kept         atomic.Int64 // bytes that went in or out at our end
-}
-
 func stressManager(t *testing.T, c Config, seed uint64, quota int64) int64 {
 	s := &stress{t: t, seed: seed, quota: quota, full: make(chan struct{}), m: open(t, c)}
 	f, err := os.CreateTemp(t.TempDir(), "")
@@ -129,31 +121,6 @@ func stressManager(t *testing.T, c Config, seed uint64, quota int64) int64 {
 	return s.accepted.Load()
 }
 
-func (p *stressPipe) open(t *testing.T, tag byte, in bool) {
-	t.Helper()
-	var fds [2]int
-	if err := syscall.Pipe(fds[:]); err != nil {
-		t.Fatal(err)
-	}
-	p.tag, p.theirs, p.ours = tag, Handle(fds[1]), Handle(fds[0])
-	if in {
-		p.theirs, p.ours = p.ours, p.theirs
-	}
-	if err := syscall.SetNonblock(int(p.ours), true); err != nil {
-		t.Fatal(err)
-	}
-	if tag%2 == 0 { // both modes occur
-		if err := syscall.SetNonblock(int(p.theirs), true); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func (p *stressPipe) close() {
-	syscall.Close(int(p.theirs))
-	syscall.Close(int(p.ours))
-}
-
 // world moves data at our ends of the pipes, and wakes the manager.
 func (s *stress) world(stop chan struct{}) {
 	rng := rand.New(rand.NewPCG(s.seed, 7))
@@ -181,27 +148,6 @@ func (s *stress) world(stop chan struct{}) {
 		runtime.Gosched()
 	}
 }
-
-func fill(b []byte, v byte) {
-	for i := range b {
-		b[i] = v
-	}
-}
-
-// drain takes out what is there, up to the length of buf.
-func (p *stressPipe) drain(t *testing.T, buf []byte) (n int) {
-	n, err := syscall.Read(int(p.ours), buf)
-	if err != nil {
-		return 0
-	}
-	if !allAre(buf[:n], p.tag) {
-		t.Errorf("a pipe of %d got % x", p.tag, buf[:min(n, 32)])
-	}
-	p.kept.Add(int64(n))
-	return n
-}
-
-func allAre(b []byte, v byte) bool { return bytes.Count(b, []byte{v}) == len(b) }
 
 func (s *stress) runThreaded() {
 	var doers sync.WaitGroup
@@ -620,46 +566,3 @@ func (k *stressTask) problem(ctx context.Context, n int, err error) string {
 }
 
 func s64(b []byte, off int64, n int) []byte { return b[off:min(off+int64(n), int64(len(b)))] }
-
-// graveyard keeps the memory of finished operations for a while, poisoned, to see whether anything is written into it.
-type graveyard struct {
-	mu     sync.Mutex
-	graves [][]byte
-}
-
-var poisonPattern = bytes.Repeat([]byte{stressPoison}, len(guardPattern))
-
-func (g *graveyard) bury(memory []byte) {
-	copy(memory, poisonPattern)
-	g.mu.Lock()
-	g.graves = append(g.graves, memory)
-	g.mu.Unlock()
-}
-
-// get returns memory for the next operation: new, or the oldest of many graves.
-func (g *graveyard) get(t *testing.T) (memory []byte) {
-	g.mu.Lock()
-	if len(g.graves) >= 1000 {
-		memory = g.graves[0]
-		g.graves[0] = nil
-		g.graves = g.graves[1:]
-	}
-	g.mu.Unlock()
-	if memory == nil {
-		return make([]byte, len(guardPattern))
-	}
-	checkGrave(t, memory)
-	return memory
-}
-
-func (g *graveyard) checkAll(t *testing.T) {
-	for _, memory := range g.graves {
-		checkGrave(t, memory)
-	}
-}
-
-func checkGrave(t *testing.T, memory []byte) {
-	if !bytes.Equal(memory, poisonPattern) {
-		t.Errorf("memory was written to after its operation had ended; it begins with % x", memory[:64])
-	}
-}
