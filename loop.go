@@ -7,6 +7,11 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
+// submitEvery is after how many callbacks that follow each other what they have started is submitted. Left to the next wait, all
+// that a large batch starts would reach the device together, and come back together, while it had nothing to do meanwhile
+// (docs/decisions.md).
+const submitEvery = 8
+
 // loopState is a caller-driven manager's loop. Its owner alone touches it.
 type loopState struct {
 	closed   bool // Close was called
@@ -84,7 +89,9 @@ func (m *Manager) runOwed() (ran int) {
 		if op.callback != nil {
 			op.callback(op)
 		}
-		ran++
+		if ran++; ran%submitEvery == 0 && !l.released {
+			m.drv.Flush() // an error is met again, and reported, by the next Wait
+		}
 	}
 	for {
 		if op, ok := l.calls.pop(); ok {

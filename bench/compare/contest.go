@@ -56,20 +56,19 @@ type errMissing struct{ what string }
 
 func (e errMissing) Error() string { return e.what }
 
-// hold runs both sides in turn.
+// hold runs both sides in turn, and each first every other time, so that what one leaves behind helps or harms both alike.
 func (e *environment) hold(c contest, runs int) []result {
-	var ours, theirs []figures
+	var both [2][]figures
+	sides := [2]func(*environment) (figures, error){c.theirs, c.ours}
 	var err error
-	for range runs {
-		var o, t figures
-		if t, err = c.theirs(e); err != nil {
-			break
+	for i := 0; i < 2*runs && err == nil; i++ {
+		side := (i + i/2) % 2 // theirs, ours, ours, theirs
+		var f figures
+		if f, err = sides[side](e); err == nil {
+			both[side] = append(both[side], f)
 		}
-		if o, err = c.ours(e); err != nil {
-			break
-		}
-		ours, theirs = append(ours, o), append(theirs, t)
 	}
+	theirs, ours := both[0], both[1]
 	results := make([]result, len(c.rows))
 	for i, r := range c.rows {
 		out := result{Name: r.name, Unit: r.unit, Goal: r.goalText(), Runs: len(ours), Against: c.against}

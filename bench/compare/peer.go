@@ -8,7 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strconv"
+	"strings"
 )
 
 //go:embed peers/nop.c
@@ -102,6 +105,9 @@ func copyWith(e *environment, prepare func(*environment) (string, error), comman
 	if err := dropCaches(); err != nil {
 		return figures{}, err
 	}
+	if err := warmMemory(); err != nil {
+		return figures{}, err
+	}
 	f, err := timed(exec.CommandContext(e.ctx, command[0], append(command[1:], source, target)...))
 	os.RemoveAll(target)
 	return f, err
@@ -115,6 +121,28 @@ func dropCaches() error {
 	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
 		return errMissing{"the right to drop caches (root on Linux)"}
 	}
+	return nil
+}
+
+// warmMemory touches as much free memory as a copy fills with its caches. On a virtual machine, what was freed a while ago may have gone
+// back to the host, and the next program that touches it pays for that: here every other copy took twice as long, whoever made it.
+func warmMemory() error {
+	meminfo, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return errMissing{"/proc/meminfo"}
+	}
+	_, text, _ := strings.Cut(string(meminfo), "MemAvailable:")
+	var availableKiB int
+	if _, err := fmt.Sscan(text, &availableKiB); err != nil {
+		return errMissing{"the available memory in /proc/meminfo"}
+	}
+	memory := make([]byte, min(6<<30, availableKiB<<10/2))
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	runtime.KeepAlive(memory)
+	memory = nil
+	debug.FreeOSMemory()
 	return nil
 }
 

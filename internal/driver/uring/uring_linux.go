@@ -199,7 +199,7 @@ func (d *Driver) Submit(r *driver.Request) bool {
 		return true
 	}
 	// Wait clears gathering before it looks for submissions, and this one was published before gathering is looked at.
-	if flags&driver.More == 0 && !d.gathering.Load() {
+	if flags&driver.More == 0 && (!d.gathering.Load() || d.unsent() >= gatherMost) {
 		inline := flags&driver.Inline != 0
 		d.kick() // from here on r may be back already, unless the caller takes it itself
 		if inline {

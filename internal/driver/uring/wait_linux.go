@@ -33,6 +33,10 @@ func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, erro
 // the system calls it saves.
 const gatherFrom = 2
 
+// gatherMost is how many submissions are gathered before they are sent all the same. If a large batch went to the device together
+// it would come back together, while the device had nothing to do meanwhile (docs/decisions.md).
+const gatherMost = 8
+
 // look takes what is there (shared mode), and reports whether Wait has been woken.
 func (d *Driver) look(batch []*driver.Request) (n int, woken bool) {
 	woken = d.woken.Load() && d.woken.Swap(false)
