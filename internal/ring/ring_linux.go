@@ -8,6 +8,7 @@ package ring
 import (
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -205,7 +206,7 @@ type getEventsArg struct {
 // Submit tells the kernel to take n submissions, and with EnterGetEvents in flags to flush what it holds back. It does not
 // wait and so goes without telling the scheduler. See io_uring_enter(2).
 func (r *Ring) Submit(n uint32, flags uint32) (taken int, errno unix.Errno) {
-	t, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.FD), uintptr(n), 0,
+	t, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.FD), uintptr(n), 0,
 		uintptr(flags), 0, 0)
 	return int(t), errno
 }
@@ -216,14 +217,14 @@ func (r *Ring) SubmitAndWait(n, want uint32, timeout *unix.Timespec) (taken int,
 	arg := getEventsArg{}
 	flags := uint32(EnterGetEvents)
 	if timeout == nil {
-		t, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.FD), uintptr(n), uintptr(want),
+		t, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.FD), uintptr(n), uintptr(want),
 			uintptr(flags), 0, 0)
 		return int(t), errno
 	}
 	// Rule: arg and timeout stay where they are during the call, since a goroutine's stack does not move while it is in
 	// a system call; the address goes through an integer because the structure is the kernel's.
 	arg.ts = uint64(uintptr(unsafe.Pointer(timeout)))
-	t, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.FD), uintptr(n), uintptr(want),
+	t, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.FD), uintptr(n), uintptr(want),
 		uintptr(flags|EnterExtArg), uintptr(unsafe.Pointer(&arg)), unsafe.Sizeof(arg))
 	return int(t), errno
 }
