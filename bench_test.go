@@ -63,9 +63,7 @@ func TestNoAllocations_Do(t *testing.T) {
 				}
 			}
 			mustNotAllocate(t, "Do of "+name, 1, run(context.Background()))
-			if m.shared { // in caller-driven mode the context has to be watched
-				mustNotAllocate(t, "Do of "+name+" with a context", 1, run(ctx))
-			}
+			mustNotAllocate(t, "Do of "+name+" with a context", 1, run(ctx))
 		}
 		read := readOp(r, 1, CurrentOffset)
 		writeOne := ptr(func(op *Op) { *op = Write(w, one, CurrentOffset) })

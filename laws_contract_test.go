@@ -140,6 +140,73 @@ func TestLaw7_CallbacksMayDoAnything(t *testing.T) {
 	})
 }
 
+// A Do inside a callback has a context of its own, and the outer one still ends the outer Do.
+func TestLaw7_DoInACallbackOfDo(t *testing.T) {
+	forCallerDriven(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		r, _ := pipe(t)
+		outer, cancelOuter := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancelOuter()
+		inner, cancelInner := context.WithCancel(context.Background())
+		defer cancelInner()
+		first := Nop()
+		if err := m.Start(&first, func(*Op) {
+			second := Nop()
+			if _, err := m.Do(inner, &second); err != nil {
+				t.Error(err)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		read := Read(r, make([]byte, 1), CurrentOffset)
+		if _, err := m.Do(outer, &read); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		// The contexts are nothing to a later Step: it waits for what it is to wait for.
+		nop := Nop()
+		if _, err := m.Do(inner, &nop); err != nil {
+			t.Error(err)
+		}
+		expired := false
+		m.AfterFunc(5*time.Millisecond, func() { expired = true })
+		go cancelInner()
+		for !expired {
+			if ran, err := m.Step(-1); err != nil || ran == 0 && !expired {
+				t.Fatalf("Step ran %d callbacks, %v", ran, err)
+			}
+		}
+	})
+}
+
+// A callback closes the manager while others of the same batch are still to come.
+func TestLaw7_CloseInEachCallbackOfABatch(t *testing.T) {
+	forCallerDriven(t, func(t *testing.T, c Config) {
+		const batch = 2*submitEvery + 1
+		for closing := range batch {
+			m := open(t, c)
+			var ops [batch]Op
+			ran := 0
+			for i := range ops {
+				ops[i] = Nop()
+				if err := m.Start(&ops[i], func(*Op) {
+					if ran++; ran == closing+1 {
+						if err := m.Close(); err != nil {
+							t.Error(err)
+						}
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for ran < batch {
+				if _, err := m.Step(-1); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
 // receiveNested is receive inside a callback, where a test may not be ended.
 func receiveNested[T any](m *Manager, ch <-chan T) T {
 	for !m.shared && len(ch) == 0 {

@@ -26,6 +26,11 @@ type loopState struct {
 	inline fifo[*Op]      // back without a completion
 	calls  fifo[*Op]      // delivered, callbacks to run
 	due    fifo[*Timeout] // expired
+
+	// The context whose end wakes the loop, by its Done channel, and how to end that. It is kept from one Do to the next, which
+	// often has the same.
+	watched <-chan struct{}
+	unwatch func() bool
 }
 
 func (l *loopState) init() { l.batch = make([]*driver.Request, batchStart) }
@@ -41,6 +46,7 @@ func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 	if m.loop.closed {
 		return 0, ErrManagerClosed
 	}
+	m.watch(nil)
 	return m.stepOwned(limit)
 }
 
@@ -127,11 +133,9 @@ func (m *Manager) NextTimeout() (d time.Duration, ok bool) {
 
 // stepUntil steps until op is done (Do in caller-driven mode). When ctx ends, the rest of op's chain is cancelled with it.
 func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
-	if ctx.Done() != nil {
-		defer context.AfterFunc(ctx, m.poke)()
-	}
 	asked := false
 	for op.state == opActive {
+		m.watch(ctx) // also when a callback's Do has watched another
 		if !asked && ctx.Err() != nil {
 			asked = true
 			cause := causeOf(ctx)
@@ -147,6 +151,24 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 	return nil
 }
 
+// watch makes the end of ctx wake the loop, and that of no other context (caller-driven mode).
+func (m *Manager) watch(ctx context.Context) {
+	l := &m.loop
+	var done <-chan struct{}
+	if ctx != nil {
+		done = ctx.Done()
+	}
+	if done == l.watched {
+		return
+	}
+	if l.watched != nil {
+		l.unwatch()
+	}
+	if l.watched, l.unwatch = done, nil; done != nil {
+		l.unwatch = context.AfterFunc(ctx, m.poke)
+	}
+}
+
 // closeOwned is Close in caller-driven mode.
 func (m *Manager) closeOwned() error {
 	if m.loop.closed {
@@ -156,6 +178,7 @@ func (m *Manager) closeOwned() error {
 		return m.ownerError(err)
 	}
 	m.loop.closed = true
+	m.watch(nil)
 	m.timeouts.stopAll()
 	for m.loop.live > 0 || m.loop.next < m.loop.n {
 		m.drv.CancelAll()

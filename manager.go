@@ -351,7 +351,8 @@ func (m *Manager) RegisterBuffers(bufs [][]byte) error {
 }
 
 // RegisterFiles gives the system handles to keep open under an index, for [RegisteredFile]; nil takes them back. Closing the
-// originals does not affect them. ^Handle(0) leaves a place empty. See io_uring_register(2).
+// originals does not affect them. ^Handle(0) leaves a place empty. Nothing may be in flight on earlier ones; when it fails, they may or
+// may not be registered still. See io_uring_register(2).
 func (m *Manager) RegisterFiles(hs []Handle) error {
 	return m.register("register files", func() error { return m.drv.RegisterFiles(hs) })
 }

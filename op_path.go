@@ -17,7 +17,8 @@ func OpenAt(dir Handle, path string, flags int, perm fs.FileMode) Op {
 		Ext: &driver.Ext{Path: path}}}
 }
 
-// CloseHandle closes a handle. Operations in flight on it are not ended by that: cancel them first. See close(2).
+// CloseHandle closes a handle. Operations in flight on it are not ended by that: cancel them first. Closing a
+// [RegisteredFile] leaves its place empty. See close(2).
 func CloseHandle(h Handle) Op { return Op{req: driver.Request{Kind: driver.Close, FD: h}} }
 
 // StatAt finds out about path, relative to dir, and stores it in *stat. An empty path means dir itself, which may be any

@@ -56,7 +56,8 @@ func (m *Manager) AfterFunc(d time.Duration, f func()) *Timeout {
 // time.Timer, a run that has begun is not undone.
 func (t *Timeout) Reset(d time.Duration) (wasPending bool) {
 	ts := &t.m.timeouts
-	deadline := ts.now() + int64(max(d, 0))
+	now := ts.now()
+	deadline := now + int64(max(d, 0))
 	if deadline < 0 {
 		deadline = math.MaxInt64
 	}
@@ -64,6 +65,9 @@ func (t *Timeout) Reset(d time.Duration) (wasPending bool) {
 	if ts.stopped {
 		ts.unlock()
 		return false
+	}
+	if ts.queue.Len() == 0 {
+		ts.queue.PopExpired(now) // nobody told it the time while it was empty
 	}
 	wasPending, earlier := ts.queue.Set(&t.timer, deadline)
 	ts.unlock()

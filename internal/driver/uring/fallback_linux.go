@@ -1,6 +1,8 @@
 package uring
 
 import (
+	"slices"
+
 	"github.com/ringport/ringport/internal/driver"
 	"github.com/ringport/ringport/internal/driver/pool"
 )
@@ -29,7 +31,7 @@ func (d *Driver) fallBack(r *driver.Request) bool {
 func (d *Driver) takeFallen(batch []*driver.Request) int {
 	d.fallMu.Lock()
 	n := copy(batch, d.fallen)
-	d.fallen = append(d.fallen[:0], d.fallen[n:]...)
+	d.fallen = slices.Delete(d.fallen, 0, n)
 	if len(d.fallen) > 0 {
 		d.signal()
 	}

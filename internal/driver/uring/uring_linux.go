@@ -443,7 +443,7 @@ func (d *Driver) Flush() error {
 		_, errno := d.ring.Submit(d.ring.Pending(), 0)
 		switch errno {
 		case 0, unix.EINTR:
-		case unix.EBUSY: // Wait takes completions and submits again
+		case unix.EBUSY, unix.EAGAIN: // overflowed, or no memory at this moment: Wait takes completions and submits again
 			return nil
 		default:
 			return ownerError(errno)
