@@ -169,7 +169,7 @@ func TestLaw7_DoInACallbackOfDo(t *testing.T) {
 		}
 		expired := false
 		m.AfterFunc(5*time.Millisecond, func() { expired = true })
-		go cancelInner()
+		m.AfterFunc(time.Millisecond, cancelInner)
 		for !expired {
 			if ran, err := m.Step(-1); err != nil || ran == 0 && !expired {
 				t.Fatalf("Step ran %d callbacks, %v", ran, err)
