@@ -46,7 +46,7 @@ func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 	if m.loop.closed {
 		return 0, ErrManagerClosed
 	}
-	m.watch(nil)
+	m.watch(context.Background())
 	return m.stepOwned(limit)
 }
 
@@ -154,10 +154,7 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 // watch makes the end of ctx wake the loop, and that of no other context (caller-driven mode).
 func (m *Manager) watch(ctx context.Context) {
 	l := &m.loop
-	var done <-chan struct{}
-	if ctx != nil {
-		done = ctx.Done()
-	}
+	done := ctx.Done()
 	if done == l.watched {
 		return
 	}
@@ -178,7 +175,7 @@ func (m *Manager) closeOwned() error {
 		return m.ownerError(err)
 	}
 	m.loop.closed = true
-	m.watch(nil)
+	m.watch(context.Background())
 	m.timeouts.stopAll()
 	for m.loop.live > 0 || m.loop.next < m.loop.n {
 		m.drv.CancelAll()
