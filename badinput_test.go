@@ -535,9 +535,9 @@ func TestBadInput_NotTheOwner(t *testing.T) {
 		if err := m.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		want := ErrNotOwner
+		want, carriedOut := ErrNotOwner, int64(3)
 		if c.Backend == BackendPool {
-			want = nil
+			want, carriedOut = nil, 4 // Do's as well
 		}
 		stray := nop()
 		for _, call := range []struct {
@@ -564,7 +564,7 @@ func TestBadInput_NotTheOwner(t *testing.T) {
 				t.Errorf("%s: %v", call.name, err)
 			}
 		}
-		// The owner goes on. What Do started in its queue ends in its step.
+		// The owner goes on.
 		fired := make(chan bool, 1)
 		m.AfterFunc(0, func() { fired <- true })
 		receive(t, m, fired)
@@ -573,7 +573,7 @@ func TestBadInput_NotTheOwner(t *testing.T) {
 			t.Errorf("%+v", res)
 		}
 		do(t, m, nop())
-		if s := m.Stats(); s.InFlight != 0 || s.Completed != 4 {
+		if s := m.Stats(); s.InFlight != 0 || s.Completed != carriedOut {
 			t.Errorf("%+v", s)
 		}
 		do(t, m, stray)

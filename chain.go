@@ -42,9 +42,12 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 	if done, err := m.doChainHere(ctx, ops); done {
 		return err
 	}
+	if err := m.own(); err != nil {
+		return ops[0].fail(err)
+	}
 	w := m.calls.Get().(*waiter)
-	defer m.calls.Put(w)
 	if err := m.startChain(nil, w, ops); err != nil {
+		m.calls.Put(w)
 		return err
 	}
 	if !m.shared {
@@ -67,6 +70,7 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 			<-w.ch
 		}
 	}
+	m.calls.Put(w)
 	return chainError(ops)
 }
 

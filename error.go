@@ -64,7 +64,8 @@ var (
 	ErrNegativeOffset error = &sentinel{"negative offset", fs.ErrInvalid}
 	// ErrInvalidOp says that an Op was not made by a constructor of this package, or lacks what its kind needs.
 	ErrInvalidOp error = &sentinel{"invalid operation", fs.ErrInvalid}
-	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner.
+	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner. Io_uring tells, by the
+	// thread; the pool cannot.
 	ErrNotOwner = errors.New("caller-driven manager used by a goroutine that does not own it")
 	// ErrNotCallerDriven says that Step was called on a threaded manager, which steps by itself.
 	ErrNotCallerDriven = errors.New("manager is threaded: it steps by itself")

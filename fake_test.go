@@ -44,6 +44,7 @@ func (d *fakeDriver) Submit(r *driver.Request) bool {
 }
 func (d *fakeDriver) SubmitChain([]*driver.Request) bool  { return false }
 func (d *fakeDriver) Flush() error                        { return nil }
+func (d *fakeDriver) Own() error                          { return nil }
 func (d *fakeDriver) Cancel(*driver.Request)              {}
 func (d *fakeDriver) CancelAll()                          { d.rouse() }
 func (d *fakeDriver) Pollable() (driver.Handle, bool)     { return 0, false }

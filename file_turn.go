@@ -23,9 +23,10 @@ func (t *turn) take() bool {
 	}
 }
 
-// turnOf is what a call takes turns for. A position is one for both ways; what has none is read and written at once.
+// turnOf is what a call takes turns for. A regular file's position is one for both ways; all else is read and written at once,
+// devices with a position too, since a read of them may wait for a write.
 func (f *file) turnOf(w way) *turn {
-	if f.seekable {
+	if f.regular || w == neither {
 		return &f.turns[0]
 	}
 	return &f.turns[w]

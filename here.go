@@ -51,7 +51,7 @@ func (m *Manager) doChainHere(ctx context.Context, ops []*Op) (done bool, err er
 	}
 	broken := false
 	for _, op := range ops {
-		if broken {
+		if broken = broken || op.req.Asked.Load() || m.closing(); broken {
 			op.req.Err = driver.ErrCanceled
 			m.claim(op)
 			continue

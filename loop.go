@@ -38,7 +38,7 @@ func (l *loopState) init() { l.batch = make([]*driver.Request, batchStart) }
 // Step is one round of a caller-driven manager: it runs expired timeouts, submits what is queued, waits until something
 // completes, a timeout expires, Wake is called or limit has passed (negative: no limit, zero: no wait), and runs the callbacks
 // of what completed. It returns how many callbacks and timeouts it ran; none after a Wake. ErrNotCallerDriven on a threaded
-// manager, ErrNotOwner on another goroutine than the owner's, ErrManagerClosed.
+// manager, [ErrNotOwner] on another goroutine than the owner's, ErrManagerClosed.
 func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 	if m.shared {
 		return 0, ErrNotCallerDriven
@@ -93,7 +93,7 @@ func (m *Manager) runOwed() (ran int) {
 		}
 		m.claim(op)
 		if op.callback != nil {
-			op.callback(op)
+			m.callBack(op)
 		}
 		if ran++; ran%submitEvery == 0 && !l.released {
 			m.drv.Flush() // an error is met again, and reported, by the next Wait
@@ -101,7 +101,7 @@ func (m *Manager) runOwed() (ran int) {
 	}
 	for {
 		if op, ok := l.calls.pop(); ok {
-			op.callback(op)
+			m.callBack(op)
 			ran++
 		} else if op, ok := l.inline.pop(); ok {
 			if op.callback == nil {
@@ -176,8 +176,9 @@ func (m *Manager) closeOwned() error {
 	}
 	m.loop.closed = true
 	m.watch(context.Background())
+	m.loop.due = fifo[*Timeout]{}
 	m.timeouts.stopAll()
-	for m.loop.live > 0 || m.loop.next < m.loop.n {
+	for l := &m.loop; l.live > 0 || l.next < l.n || !l.calls.empty() || !l.inline.empty(); {
 		m.drv.CancelAll()
 		if _, err := m.stepOwned(-1); err != nil {
 			m.loop.closed = false

@@ -79,7 +79,7 @@ func (m *Manager) begin(op *Op) error {
 			m.leave()
 			return op.fail(ErrManagerClosed)
 		}
-		if s := atomic.LoadUint32(&op.state); s == opActive || !atomic.CompareAndSwapUint32(&op.state, s, opActive) {
+		if s := atomic.LoadUint32(&op.state); s == opActive || s == opOwed || !atomic.CompareAndSwapUint32(&op.state, s, opActive) {
 			m.leave()
 			return op.fail(ErrInFlight)
 		}
@@ -87,7 +87,7 @@ func (m *Manager) begin(op *Op) error {
 		if m.loop.closed {
 			return op.fail(ErrManagerClosed)
 		}
-		if op.state == opActive {
+		if op.state == opActive || op.state == opOwed {
 			return op.fail(ErrInFlight)
 		}
 		op.state = opActive
@@ -145,7 +145,8 @@ func (m *Manager) deliver(op *Op, calls *fifo[*Op]) {
 	}
 }
 
-// claim makes op done, once: false if somebody else did. From then on op may be started again by whoever waits for it.
+// claim makes op done, once: false if somebody else did. From then on op may be started again by whoever waits for it; but not
+// before its callback, if it has one, is called.
 func (m *Manager) claim(op *Op) bool {
 	k := op.req.Kind
 	if err := op.req.Err; err != nil {
@@ -159,16 +160,31 @@ func (m *Manager) claim(op *Op) bool {
 		}
 	}
 	m.count(&m.counters.completed[k])
+	state := opDone
+	if op.callback != nil {
+		state = opOwed
+	}
 	if !m.shared {
-		op.state = opDone
+		op.state = state
 		m.loop.live--
 		return true
 	}
-	if !atomic.CompareAndSwapUint32(&op.state, opActive, opDone) {
+	if !atomic.CompareAndSwapUint32(&op.state, opActive, state) {
 		return false
 	}
 	m.leave()
 	return true
+}
+
+// callBack calls the callback of an operation that has been claimed.
+func (m *Manager) callBack(op *Op) {
+	f := op.callback
+	if m.shared {
+		atomic.StoreUint32(&op.state, opDone)
+	} else {
+		op.state = opDone
+	}
+	f(op)
 }
 
 // Do starts op and waits until it is done. The result is op's, see [Op.Result]. When ctx ends, the operation is cancelled,
@@ -177,6 +193,9 @@ func (m *Manager) claim(op *Op) bool {
 func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	if ctx.Err() != nil {
 		return 0, op.fail(causeOf(ctx))
+	}
+	if err := m.own(); err != nil {
+		return 0, op.fail(err)
 	}
 	if err := m.begin(op); err != nil {
 		return 0, err
@@ -351,8 +370,8 @@ func (m *Manager) RegisterBuffers(bufs [][]byte) error {
 }
 
 // RegisterFiles gives the system handles to keep open under an index, for [RegisteredFile]; nil takes them back. Closing the
-// originals does not affect them. ^Handle(0) leaves a place empty. Nothing may be in flight on earlier ones; when it fails, they may or
-// may not be registered still. See io_uring_register(2).
+// originals does not affect them. ^Handle(0) leaves a place empty. What is in flight goes on with the file that it began with. When it
+// fails, the earlier ones may or may not be registered still. See io_uring_register(2).
 func (m *Manager) RegisterFiles(hs []Handle) error {
 	return m.register("register files", func() error { return m.drv.RegisterFiles(hs) })
 }
@@ -412,6 +431,15 @@ func (m *Manager) Close() error {
 	<-m.drained
 	m.workers.stop(m)
 	return m.drv.Close()
+}
+
+// own makes the calling goroutine the owner of a caller-driven manager, or says that another is: nothing may be started that only
+// the owner could wait for.
+func (m *Manager) own() error {
+	if m.shared || m.loop.closed {
+		return nil
+	}
+	return m.ownerError(m.drv.Own())
 }
 
 func (m *Manager) ownerError(err error) error {

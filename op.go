@@ -30,6 +30,7 @@ func RegisteredFile(index int) Handle { return driver.RegisteredHandle(index) }
 const (
 	opIdle uint32 = iota
 	opActive
+	opOwed // it is over, and its callback has not been called yet
 	opDone
 )
 

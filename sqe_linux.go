@@ -11,7 +11,8 @@ type RawSQE = ring.SQE
 // SQE is the escape hatch: an operation that this package has no constructor for. Fill sets the entry's fields, all but
 // the user data, each time the operation is started. What the entry's addresses point into must be on the heap and is
 // given as keep, so that it stays reachable until the completion; RawSQE.SetBuffer sets an address. The result is the kernel's, negative ones as errors.
-// Backends other than io_uring answer ErrUnsupported. See io_uring_enter(2).
+// Of an entry that is answered more than once (multishot, zero-copy) it is the first answer, and the operation is done with the
+// last; IOSQE_CQE_SKIP_SUCCESS is cleared. Backends other than io_uring answer ErrUnsupported. See io_uring_enter(2).
 func SQE(name string, fill func(e *RawSQE), keep ...any) Op {
 	ext := &driver.Ext{Keep: keep}
 	if fill != nil { // a nil function would not be nil in ext.Raw

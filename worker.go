@@ -112,7 +112,7 @@ func (m *Manager) work(w *worker) {
 		op, t, wait := m.workers.next(m, w)
 		switch {
 		case op != nil:
-			op.callback(op)
+			m.callBack(op)
 		case t != nil:
 			t.f()
 		case wait:
@@ -184,6 +184,7 @@ func (p *workers) handOn(m *Manager, w *worker) {
 		p.spawn(m)
 	default:
 		p.turnFree = true
+		m.drv.Flush() // nobody will wait, but what is started must begin
 	}
 }
 
@@ -230,7 +231,7 @@ func (m *Manager) collect(w *worker) {
 	wait := m.timeouts.takeDue(&w.due)
 	m.ready.take(w, m)
 	if !w.due.empty() || !w.calls.empty() {
-		return
+		wait = 0 // no reason to leave the others out: a timeout that sets itself again must not starve them
 	}
 	n, err := m.drv.Wait(w.batch, wait)
 	if err != nil {

@@ -105,8 +105,12 @@ type Driver interface {
 	// false, having done nothing, if the platform cannot link these requests; the manager then runs the chain itself.
 	SubmitChain(rs []*Request) (ok bool)
 
-	// Flush submits what earlier calls queued.
+	// Flush submits what earlier calls queued, and in shared mode sees to it that nothing waits for the next Wait to be submitted.
 	Flush() error
+
+	// Own makes the calling goroutine the owner (owned mode) if there is none yet. A driver that can tell answers any other
+	// goroutine ErrNotOwner, as Flush and Wait do too.
+	Own() error
 
 	// Cancel asks that r come back soon. See the package comment.
 	Cancel(r *Request)

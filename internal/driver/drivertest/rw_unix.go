@@ -522,6 +522,29 @@ func registeredReplaced(f *fixture) {
 	if err := f.d.RegisterFiles(nil); err != nil {
 		f.Errorf("no files in place of none: %v", err)
 	}
+
+	// What is in flight goes on with the file that it began with.
+	r, w = f.pipe()
+	if err := f.d.RegisterFiles([]driver.Handle{r}); err != nil {
+		f.Fatal(err)
+	}
+	q := read(driver.RegisteredHandle(0), 8, driver.CurrentOffset)
+	poll := &driver.Request{Kind: driver.Poll, FD: driver.RegisteredHandle(0), Arg: unix.POLLIN}
+	f.start(poll)
+	f.start(q)
+	f.stay(q, poll)
+	if err := f.d.RegisterFiles([]driver.Handle{two}); err != nil {
+		f.Fatal(err)
+	}
+	f.cancel(q)
+	f.canceled(q)
+	f.must(write(w, "data", driver.CurrentOffset), 4)
+	if f.await(poll); poll.Err != nil || poll.N&unix.POLLIN == 0 {
+		f.Errorf("poll: %#x, %v", poll.N, poll.Err)
+	}
+	if err := f.d.RegisterFiles(nil); err != nil {
+		f.Fatal(err)
+	}
 }
 
 func badRegistrations(f *fixture) {

@@ -81,6 +81,7 @@ func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, erro
 	for n < len(batch) && !d.delivery.done.empty() {
 		r := d.delivery.done.pop()
 		r.State = driver.Private{}
+		d.letGo(r)
 		batch[n] = r
 		n++
 	}

@@ -67,7 +67,7 @@ func (d *Driver) leave(r *driver.Request) (interrupted bool) {
 
 // openInterruptibly opens r's path as a blocking open does.
 func (d *Driver) openInterruptibly(r *driver.Request) outcome {
-	dir := d.descriptor(r.FD)
+	dir := d.descriptor(r)
 	path, err := unix.ByteSliceFromString(r.Ext.Path)
 	if err != nil {
 		conclude(r, 0, err)

@@ -37,7 +37,7 @@ func (b *blocked) interrupt() {
 // openInterruptibly opens r's path as a blocking open does. One that was released by a cancel is closed again, and is back only
 // when nothing of it is left that a later peer could find.
 func (d *Driver) openInterruptibly(r *driver.Request) outcome {
-	dir := d.descriptor(r.FD)
+	dir := d.descriptor(r)
 	b := &blocked{dir: dir, path: r.Ext.Path, ended: make(chan struct{}), released: make(chan struct{})}
 	d.mu.Lock()
 	if r.State.Canceling {

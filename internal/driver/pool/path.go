@@ -70,7 +70,9 @@ func (d *Driver) startClose(r *driver.Request) bool {
 // stepClose closes an entry of the registered files and leaves it empty.
 func (d *Driver) stepClose(r *driver.Request, _, _ int) outcome {
 	i, _ := r.FD.Registered()
-	execute(r, d.takeFile(i), 0)
+	if !d.remove(i) {
+		conclude(r, 0, unix.EBADF)
+	}
 	return finished
 }
 

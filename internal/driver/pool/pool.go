@@ -35,8 +35,8 @@ type Driver struct {
 
 	delivery
 
-	files atomic.Pointer[[]int]    // registered: our own duplicates; -1 is an empty entry
-	bufs  atomic.Pointer[[][]byte] // registered: kept reachable
+	files
+	bufs atomic.Pointer[[][]byte] // registered: kept reachable
 }
 
 // Where a request in flight is: the low bits of its State.Slot. Every change happens under the lock, so that whoever moves a
@@ -82,25 +82,17 @@ func (d *Driver) Name() string { return Name }
 
 // Attach reports a descriptor that is not open; nothing else is needed.
 func (d *Driver) Attach(h driver.Handle) error {
-	_, err := unix.FcntlInt(uintptr(d.descriptor(h)), unix.F_GETFD, 0)
+	if i, ok := h.Registered(); ok && d.isOpen(i) {
+		return nil
+	}
+	_, err := unix.FcntlInt(uintptr(descriptor(h)), unix.F_GETFD, 0)
 	return err
 }
 
 // Detach has nothing to undo: what the poller may still know about a descriptor ends with it.
 func (d *Driver) Detach(h driver.Handle) error { return d.Attach(h) }
 
-// descriptor is h as a system call takes it, -1 if it can't be one.
-func (d *Driver) descriptor(h driver.Handle) int {
-	i, ok := h.Registered()
-	if !ok {
-		return descriptor(h)
-	}
-	if files := d.files.Load(); files != nil && i < len(*files) {
-		return (*files)[i]
-	}
-	return -1
-}
-
+// descriptor is h as a system call takes it, -1 if it can't be one, or only a request can say which.
 func descriptor(h driver.Handle) int {
 	switch {
 	case h == driver.CurrentDir:
@@ -111,20 +103,17 @@ func descriptor(h driver.Handle) int {
 	return int(h)
 }
 
-// descriptors are those of a request; fd2 means something only for kinds that use it.
-func (d *Driver) descriptors(r *driver.Request) (fd, fd2 int) {
-	if r.Ext != nil {
-		fd2 = d.descriptor(r.Ext.FD2)
-	}
-	return d.descriptor(r.FD), fd2
-}
-
 // Submit implements driver.Driver. In shared mode it answers on the spot what needs no wait: a no-op, a read from the page
 // cache, a transfer on a stream that is ready.
 func (d *Driver) Submit(r *driver.Request) bool {
 	r.Reset()
+	d.hold(r)
 	if !d.owned {
-		return d.start(r)
+		done := d.start(r) // if not, it may be back and somebody else's
+		if done {
+			d.letGo(r)
+		}
+		return done
 	}
 	d.mu.Lock()
 	r.State.Slot = staged
@@ -135,6 +124,9 @@ func (d *Driver) Submit(r *driver.Request) bool {
 
 // SubmitChain leaves chains to the manager.
 func (d *Driver) SubmitChain([]*driver.Request) bool { return false }
+
+// Own implements driver.Driver. Any goroutine will do, one at a time.
+func (d *Driver) Own() error { return nil }
 
 // Flush implements driver.Driver. It starts what owned mode has staged; nobody else can touch that meanwhile.
 func (d *Driver) Flush() error {
@@ -221,7 +213,7 @@ func (d *Driver) worker() {
 			step = nil
 		}
 		d.mu.Unlock()
-		fd, fd2 := d.descriptors(r)
+		fd, fd2 := d.descriptor(r), d.descriptor2(r)
 		out := finished
 		if step != nil {
 			out = step(d, r, fd, fd2)
@@ -358,50 +350,6 @@ func (d *Driver) RegisterBuffers(bufs [][]byte) error {
 	return nil
 }
 
-// RegisterFiles implements driver.Driver. It duplicates the descriptors, so that the entries stay open when the originals are
-// closed. -1 makes an empty entry, as in io_uring_register(2).
-func (d *Driver) RegisterFiles(hs []driver.Handle) error {
-	files := make([]int, 0, len(hs))
-	for _, h := range hs {
-		fd := -1
-		if h != ^driver.Handle(0) {
-			var err error
-			if fd, err = unix.FcntlInt(uintptr(descriptor(h)), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-				closeAll(files)
-				return err
-			}
-		}
-		files = append(files, fd)
-	}
-	if old := d.files.Swap(&files); old != nil {
-		closeAll(*old)
-	}
-	return nil
-}
-
-// takeFile empties entry i of the registered files and returns what was in it.
-func (d *Driver) takeFile(i int) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	old := d.files.Load()
-	if old == nil || i >= len(*old) {
-		return -1
-	}
-	files := append([]int(nil), *old...)
-	fd := files[i]
-	files[i] = -1
-	d.files.Store(&files)
-	return fd
-}
-
-func closeAll(fds []int) {
-	for _, fd := range fds {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-	}
-}
-
 // Threads implements driver.Driver.
 func (d *Driver) Threads() int {
 	d.mu.Lock()
@@ -418,8 +366,5 @@ func (d *Driver) Close() error {
 	d.mu.Unlock()
 	d.poller.close()
 	d.delivery.close()
-	if files := d.files.Swap(nil); files != nil {
-		closeAll(*files)
-	}
-	return nil
+	return d.RegisterFiles(nil)
 }

@@ -36,7 +36,7 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 		r.Err = unix.EFAULT
 		return true
 	}
-	fd := d.descriptor(r.FD)
+	fd := d.descriptor(r)
 	if r.Flags&driver.Regular == 0 && r.Wanted() > 0 { // nothing to transfer is nothing to wait for
 		stream, err := isStream(fd)
 		if err != nil {

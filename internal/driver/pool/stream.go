@@ -63,9 +63,9 @@ func eventsOf(r *driver.Request) uint32 {
 // watched is the descriptor that r waits for.
 func (d *Driver) watched(r *driver.Request) int {
 	if r.State.Slot&outward != 0 {
-		return d.descriptor(r.Ext.FD2)
+		return d.descriptor2(r)
 	}
-	return d.descriptor(r.FD)
+	return d.descriptor(r)
 }
 
 // watchOn returns the watch of fd, a new one if there is none. The lock is held, as in all that follow.
@@ -271,7 +271,7 @@ func (d *Driver) attempt(r *driver.Request, fd int) outcome {
 
 // transferOnThread does the same for a descriptor that can't be had without blocking: a call each time that it polls ready.
 func (d *Driver) transferOnThread(r *driver.Request) outcome {
-	fd := d.descriptor(r.FD)
+	fd := d.descriptor(r)
 	for {
 		if pollNow(fd, eventsOf(r)) == 0 {
 			return notReady

@@ -44,7 +44,7 @@ func pollNow(fd int, events uint32) uint32 {
 
 // startPoll answers at once what is ready, and waits for the rest.
 func (d *Driver) startPoll(r *driver.Request) (done bool) {
-	fd := d.descriptor(r.FD)
+	fd := d.descriptor(r)
 	if events := pollNow(fd, eventsOf(r)); events != 0 {
 		n, err := pollResult(events)
 		conclude(r, n, err)

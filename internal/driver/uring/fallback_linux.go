@@ -19,12 +19,17 @@ func (d *Driver) fallBack(r *driver.Request) bool {
 		d.threads <- struct{}{}
 		pool.Exec(r)
 		<-d.threads
-		d.fallMu.Lock()
-		d.fallen = append(d.fallen, r)
-		d.signal() // under the lock: see Close
-		d.fallMu.Unlock()
+		d.fell(r)
 	}()
 	return false
+}
+
+// fell gives r, which is over without a completion, to Wait.
+func (d *Driver) fell(r *driver.Request) {
+	d.fallMu.Lock()
+	d.fallen = append(d.fallen, r)
+	d.signal() // under the lock: see Close
+	d.fallMu.Unlock()
 }
 
 // takeFallen moves what fallBack finished into batch. What does not fit stays, and Wait is woken for it.

@@ -73,8 +73,15 @@ func fillVec(sqe *ring.SQE, r *driver.Request) {
 
 const spliceFixedIn = 1 << 31 // SPLICE_F_FD_IN_FIXED
 
+func prepareSplice(r *driver.Request) error {
+	if r.Len < 0 {
+		return unix.EINVAL
+	}
+	return nil
+}
+
 func fillSplice(sqe *ring.SQE, r *driver.Request) {
-	sqe.Opcode, sqe.Len, sqe.OpFlags = ring.OpSplice, uint32(r.Len), r.Arg
+	sqe.Opcode, sqe.Len, sqe.OpFlags = ring.OpSplice, uint32(min(r.Len, driver.MaxTransferBytes)), r.Arg
 	target(sqe, r.Ext.FD2)
 	sqe.SpliceFD = descriptor(r.FD)
 	if _, ok := r.FD.Registered(); ok {

@@ -25,7 +25,7 @@ var table = [driver.KindCount]entry{
 	driver.Write:  {opcode: ring.OpWrite, fill: fillWrite},
 	driver.Readv:  {opcode: ring.OpReadv, prepare: prepareVec, fill: fillReadv},
 	driver.Writev: {opcode: ring.OpWritev, prepare: prepareVec, fill: fillWritev},
-	driver.Splice: {opcode: ring.OpSplice, fill: fillSplice},
+	driver.Splice: {opcode: ring.OpSplice, prepare: prepareSplice, fill: fillSplice},
 
 	driver.Fsync:     {opcode: ring.OpFsync, fill: fillFsync, linkGoesOn: true},
 	driver.Fdatasync: {opcode: ring.OpFsync, fill: fillFdatasync, linkGoesOn: true},
@@ -95,4 +95,8 @@ func prepareRaw(r *driver.Request) error {
 	return nil
 }
 
-func fillRaw(sqe *ring.SQE, r *driver.Request) { *sqe = *r.Ext.Platform.(*ring.SQE) }
+// fillRaw takes the entry as it is, but for the wish to hear nothing of a success: the request could never come back.
+func fillRaw(sqe *ring.SQE, r *driver.Request) {
+	*sqe = *r.Ext.Platform.(*ring.SQE)
+	sqe.Flags &^= ring.SQECQESkipSuccess
+}

@@ -58,6 +58,7 @@ type Driver struct {
 
 	// Owned mode.
 	ready   bool // the owner has taken possession
+	owner   int  // its thread
 	eventFD int
 	tellFD  atomic.Int32 // behind Pollable; -1 until somebody asks for it
 	timeout unix.Timespec
@@ -68,10 +69,13 @@ type slot struct {
 	gen uint32
 	// polling: what is in the kernel is a poll for readiness, after which the request is started again.
 	polling bool
+	// answered: the result is in, and the kernel will answer once more (IORING_CQE_F_MORE); the request is its until then.
+	answered bool
 }
 
 type retry struct {
 	req    *driver.Request // nil: the poll of the eventfd
+	data   uint64          // of req as it was: it may have come back and be in flight again
 	cancel bool
 }
 
@@ -432,6 +436,7 @@ func (d *Driver) SubmitChain(rs []*driver.Request) bool {
 // Flush implements driver.Driver.
 func (d *Driver) Flush() error {
 	if !d.owned {
+		d.gathering.Store(false)
 		d.kick()
 		return nil
 	}
@@ -470,15 +475,23 @@ func (d *Driver) own() error {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("enable io_uring: %w", err)
 	}
-	d.ready = true
+	d.ready, d.owner = true, unix.Gettid()
 	d.armEvent()
 	return nil
+}
+
+// Own implements driver.Driver.
+func (d *Driver) Own() error {
+	if d.ready && unix.Gettid() != d.owner {
+		return driver.ErrNotOwner
+	}
+	return d.own()
 }
 
 func (d *Driver) armEvent() {
 	sqe := d.ring.NextSQE()
 	if sqe == nil {
-		d.retries = append(d.retries, retry{})
+		d.putOff(retry{})
 		return
 	}
 	sqe.Opcode, sqe.FD, sqe.Len, sqe.OpFlags = ring.OpPollAdd, int32(d.eventFD), ring.PollAddMulti, unix.POLLIN

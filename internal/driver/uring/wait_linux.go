@@ -62,6 +62,9 @@ func (d *Driver) waitOwned(batch []*driver.Request, timeout time.Duration) (int,
 		return 0, err
 	}
 	d.retry()
+	if len(d.retries) > 0 { // completions have to be taken first: only look
+		timeout = 0
+	}
 	d.ring.Publish()
 	var errno unix.Errno
 	if timeout == 0 || d.ring.HasCompletions() || d.woken.Load() {
@@ -144,7 +147,14 @@ func (d *Driver) complete(data uint64, res int32, flags uint32) *driver.Request 
 		}
 		res = -int32(unix.ECANCELED)
 	}
-	next, canceling := r.State.Next, r.State.Canceling
+	next, canceling, answered := r.State.Next, r.State.Canceling, s.answered
+	if flags&ring.CQEFMore != 0 && r.Kind == driver.Raw {
+		if !answered {
+			s.answered = true
+			d.result(r, res, flags, canceling)
+		}
+		return nil
+	}
 	d.release(r)
 	if next != nil {
 		next.State.Prev = nil
@@ -152,7 +162,9 @@ func (d *Driver) complete(data uint64, res int32, flags uint32) *driver.Request 
 			d.sendCancel(next) // its turn has come: now it can be found
 		}
 	}
-	d.result(r, res, flags, canceling)
+	if !answered {
+		d.result(r, res, flags, canceling)
+	}
 	return r
 }
 
@@ -208,7 +220,7 @@ func (d *Driver) again(r *driver.Request, s *slot, errno unix.Errno) bool {
 func (d *Driver) restart(r *driver.Request) {
 	sqe := d.ring.NextSQE()
 	if sqe == nil {
-		d.retries = append(d.retries, retry{req: r})
+		d.putOff(retry{req: r, data: d.data(r)})
 		return
 	}
 	s := &d.slots[r.State.Slot-1]
@@ -277,12 +289,7 @@ func (d *Driver) CancelAll() {
 func (d *Driver) sendCancel(r *driver.Request) {
 	sqe := d.ring.NextSQE()
 	if sqe == nil {
-		d.retries = append(d.retries, retry{r, true})
-		if d.owned {
-			d.tell()
-		} else {
-			d.signal()
-		}
+		d.putOff(retry{req: r, data: d.data(r), cancel: true})
 		return
 	}
 	data := d.data(r)
@@ -299,25 +306,42 @@ func (d *Driver) cancelAnswered(r *driver.Request, res int32) {
 	}
 }
 
-// retry passes on what found the queue full.
-func (d *Driver) retry() {
-	if len(d.retries) == 0 {
-		return
-	}
+// putOff keeps what found the queue full for Wait, and sees to it that Wait looks: none of it makes a completion of its own.
+func (d *Driver) putOff(t retry) {
+	d.retries = append(d.retries, t)
 	if d.owned {
-		d.Flush()
+		d.tell()
+	} else {
+		d.signal()
 	}
-	kept := d.retries
-	d.retries = nil
-	for _, t := range kept {
-		switch {
-		case t.req == nil:
-			d.armEvent()
-		case !d.inFlight(t.req):
-		case t.cancel:
-			d.sendCancel(t.req)
-		default:
-			d.restart(t.req)
+}
+
+// retry passes on what found the queue full, as far as there is room; what is left has been put off again. The lock is held.
+func (d *Driver) retry() {
+	for before := len(d.retries) + 1; len(d.retries) > 0 && len(d.retries) < before; {
+		before = len(d.retries)
+		if d.owned {
+			d.Flush()
+		}
+		kept := d.retries
+		d.retries = nil
+		for _, t := range kept {
+			switch {
+			case t.req == nil:
+				d.armEvent()
+			case !d.inFlight(t.req) || d.data(t.req) != t.data:
+			case t.cancel:
+				d.sendCancel(t.req)
+			case t.req.State.Canceling: // the kernel does not have it
+				d.release(t.req)
+				t.req.N, t.req.Err = 0, driver.ErrCanceled
+				d.fell(t.req)
+			default:
+				d.restart(t.req)
+			}
+		}
+		if !d.owned { // only the caller can make more room
+			return
 		}
 	}
 }
