@@ -10,7 +10,7 @@ import (
 // submitEvery is after how many callbacks that follow each other what they have started is submitted. Left to the next wait, all
 // that a large batch starts would reach the device together, and come back together, while it had nothing to do meanwhile
 // (docs/decisions.md).
-const submitEvery = 8
+const submitEvery = 4
 
 // loopState is a caller-driven manager's loop. Its owner alone touches it.
 type loopState struct {
