@@ -31,7 +31,8 @@ func (m *Manager) StartChain(f func(op *Op), ops ...*Op) error {
 }
 
 // DoChain starts ops as one chain, see [Manager.StartChain], and waits for all. It returns the first error of the chain. A short
-// transfer has none: what broke the chain then shows in [Op.Result]. When ctx ends, the chain is cancelled.
+// transfer has none itself, but those after it have ErrCanceled, though no context ended: [Op.Result] shows what broke the chain. No
+// ops are no error. When ctx ends, the chain is cancelled.
 func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 	if len(ops) == 0 {
 		return nil

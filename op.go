@@ -13,7 +13,7 @@ type Handle = driver.Handle
 
 const (
 	// CurrentOffset, as an offset, means the handle's own position, as read(2) and write(2) use it. It is the only one
-	// for what has no position: pipes, terminals, sockets.
+	// for what has no position: pipes, terminals, sockets. Another one there is ESPIPE on the pool; io_uring ignores it.
 	CurrentOffset = driver.CurrentOffset
 	// CurrentDir, as a directory, means the process's current directory (AT_FDCWD).
 	CurrentDir = driver.CurrentDir
@@ -36,7 +36,7 @@ const (
 
 // Op is one operation: a value, made by a constructor such as [Read], run by [Manager.Do] or [Manager.Start], and reusable
 // when it is done, by starting it again or by assigning another one to it. From its start to its completion it belongs to
-// the manager: it must not be copied, changed or assigned to, and its buffers must not be touched.
+// the manager: it must not be copied, changed or assigned to, and its buffers must not be touched. The zero Op is a no-op, as [Nop].
 type Op struct {
 	req driver.Request
 
@@ -65,7 +65,8 @@ func (op *Op) Named(name string) *Op {
 }
 
 // Result returns what a finished operation did: bytes, a descriptor, or events, as the constructor says, and its error: nil,
-// io.EOF, or an *OpError. Bytes that moved are reported even beside an error.
+// io.EOF, or an *OpError. Bytes that moved are reported even beside an error. It means nothing before the operation is done, nor
+// after a start that was refused.
 func (op *Op) Result() (n int, err error) {
 	r := &op.req
 	if r.Err == nil {

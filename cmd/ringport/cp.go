@@ -19,7 +19,7 @@ const cpLong = `Cp copies files and trees, many reads and writes at a time.
 
 A TARGET that is a folder gets the sources into it; else it is the new name of the only one. Modes and times are kept, owners
 too for root, and holes, symbolic links and hard links; extended attributes and access lists are not. FIFOs, sockets and
-devices are not copied, and said so.
+devices are neither copied nor replaced; each is said, and counts as an error.
 
 A file has a temporary name beside its final one (.ringport-…) until it is complete, and then replaces what had that name: a copy
 that fails or is stopped leaves no half file, nor does it spoil the file that was there. An error with one file does not stop

@@ -41,7 +41,7 @@ func newDoctorCommand() *cobra.Command {
 				err = d.write(cmd.OutOrStdout())
 			}
 			if err == nil && d.Backend == "" {
-				err = errors.New("no backend works here: " + d.Why)
+				err = errors.New("no backend works here: " + strings.TrimPrefix(d.Why, "ringport: "))
 			}
 			return err
 		},

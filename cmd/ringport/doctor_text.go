@@ -28,7 +28,7 @@ const (
 func (d *diagnosis) write(out io.Writer) error {
 	var s strings.Builder
 	if d.Backend == "" {
-		fmt.Fprintf(&s, "Backend     none works: %s\n", d.Why)
+		fmt.Fprintf(&s, "Backend     none works: %s\n", strings.TrimPrefix(d.Why, "ringport: "))
 	} else {
 		fmt.Fprintf(&s, "Backend     %s (%s)\n", d.Backend, d.Why)
 	}

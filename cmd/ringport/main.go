@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -41,7 +42,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(stderr, "ringport:", err)
+	fmt.Fprintln(stderr, "ringport:", strings.TrimPrefix(err.Error(), "ringport: ")) // the library's errors begin so too
 	var stop *signalError
 	var usage *usageError
 	switch {

@@ -173,6 +173,12 @@ func TestSpecialFilesAreReported(t *testing.T) {
 		if err := newCopier(m, Options{}, new(Progress)).file(ctx, job{from: "fifo", to: filepath.Join(dir, "x")}); !errors.Is(err, errSpecial) {
 			t.Error(err)
 		}
+		// What is special stays, also as a target: a copy of a disk image to a device would be a file in its place.
+		fifo := filepath.Join(source, "fifo")
+		run(t.Context(), m, Options{}, fifo, "file").onlyFailure(t, errIsSpecial, fifo)
+		if st, err := os.Lstat(fifo); err != nil || st.Mode()&fs.ModeNamedPipe == 0 {
+			t.Errorf("the FIFO is %v, %v", st.Mode(), err)
+		}
 		nothingUnfinished(t, dir)
 	})
 }

@@ -14,6 +14,7 @@ var (
 	errSpecial    = errors.New("only files, folders and symbolic links are copied")
 	errInTheWay   = errors.New("something that is no folder has this name")
 	errIsFolder   = errors.New("a folder has this name")
+	errIsSpecial  = errors.New("a device, FIFO or socket has this name, and only files are made")
 	errSameFile   = errors.New("this is the original")
 	errIntoItself = errors.New("this is where it is copied to")
 )
@@ -119,6 +120,8 @@ func (j *job) inTheWay() error {
 		return err
 	case there.IsDir():
 		return &fs.PathError{Op: "copy", Path: j.to, Err: errIsFolder}
+	case !there.Mode().IsRegular() && there.Mode()&fs.ModeSymlink == 0:
+		return &fs.PathError{Op: "copy", Path: j.to, Err: errIsSpecial}
 	}
 	if original, err := os.Stat(j.from); err == nil && os.SameFile(original, there) {
 		return &fs.PathError{Op: "copy", Path: j.to, Err: errSameFile}
