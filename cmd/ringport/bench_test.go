@@ -1,3 +1,7 @@
+// Not on Windows until there is a driver for it.
+
+//go:build !windows
+
 package main
 
 import (
@@ -359,5 +363,39 @@ func TestEngineDies(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "engine osfile ended: signal: killed") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// The page is one file: it parses, has a plot of each sort with a line for each engine, and fetches nothing.
+func TestHTML(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "page.html")
+	out := mustRun(t, dir, "bench", "--operations", "500", "--rounds", "2", "--size", "1m", "--depth", "4", "--html", file)
+	if !strings.Contains(out, "Plots: "+file) {
+		t.Errorf("it does not say where the page is:\n%s", out)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("%d files beside the page", len(entries)-1)
+	}
+	p := parsePage(t, b)
+	for _, name := range engineNames() {
+		color := hexColor(engineColors[name])
+		// A row of the table, two bars, two legends; and a line in each plot, where engines are told apart by colour alone.
+		if strings.Count(p.text, name) < 5 || strings.Count(strings.ToLower(p.plots), color) < 2 {
+			t.Errorf("%s: named %d times, colour %s in the plots %d times", name, strings.Count(p.text, name), color,
+				strings.Count(strings.ToLower(p.plots), color))
+		}
+	}
+	if p.elements["svg"] != 2 || p.elements["table"] != 1 || p.elements["path"] < 8 {
+		t.Errorf("elements: %v", p.elements)
+	}
+	for _, want := range []string{"4 KiB random reads", "CPU µs/op", "--html", "Linux"} {
+		if !strings.Contains(p.text, want) && (want != "Linux" || strings.Contains(kernelVersion(), want)) {
+			t.Errorf("no %q on the page", want)
+		}
 	}
 }

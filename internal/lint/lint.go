@@ -66,8 +66,11 @@ func readTree(root string) ([]*file, error) {
 		if err != nil {
 			return unlessGone(err)
 		}
-		if entry.IsDir() && entry.Name() == ".git" {
-			return filepath.SkipDir
+		if entry.Name() == ".git" { // in a worktree it is a file, with a path of this machine
+			if entry.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
 		}
 		text, err := readText(name, entry)
 		if text == nil || err != nil {

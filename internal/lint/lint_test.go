@@ -210,6 +210,7 @@ func TestReadTree(t *testing.T) {
 		"cmd/xy/main.go":     "package main\n",
 		".ci/run":            "#!/bin/sh\n",
 		".git/config":        "[core]\n",
+		"tree/.git":          "gitdir: elsewhere\n",
 		"a.test":             "\x7fELF\x00",
 		"data.md":            strings.Repeat("x", maxTextBytes+1),
 		"internal/broken.go": "pack age",

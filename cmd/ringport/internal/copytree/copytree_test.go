@@ -1,3 +1,7 @@
+// Not on Windows until there is a driver for it.
+
+//go:build !windows
+
 package copytree
 
 import (
