@@ -63,3 +63,19 @@ func QueryExtra(h windows.Handle) (x Extra, err error) {
 	err = windows.GetFileInformationByHandleEx(h, windows.FileStandardInfo, (*byte)(unsafe.Pointer(&standard)), uint32(unsafe.Sizeof(standard)))
 	return Extra{basic.Change, standard.AllocationSize}, err
 }
+
+// Detach takes h from its completion port: FileReplaceCompletionInformation with no port. Windows 8.1 and later can, if nothing is in
+// flight on h.
+func Detach(h windows.Handle) error {
+	const fileReplaceCompletionInformation = 61
+	var none struct{ port, key uintptr }
+	var iosb windows.IO_STATUS_BLOCK
+	return errno(windows.NtSetInformationFile(h, &iosb, (*byte)(unsafe.Pointer(&none)), uint32(unsafe.Sizeof(none)), fileReplaceCompletionInformation))
+}
+
+// ReparseTag is what kind of reparse point h is: FILE_ATTRIBUTE_TAG_INFO. Rule: as in QueryExtra.
+func ReparseTag(h windows.Handle) (uint32, error) {
+	var info struct{ Attributes, Tag uint32 }
+	err := windows.GetFileInformationByHandleEx(h, windows.FileAttributeTagInfo, (*byte)(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info)))
+	return info.Tag, err
+}

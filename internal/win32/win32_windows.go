@@ -44,6 +44,10 @@ const Infinite = 1<<32 - 1
 //sys	ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.ReadFile
 //sys	WriteFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.WriteFile
 
+// GetHandleInformation fails with ERROR_INVALID_HANDLE for what is not an open handle. It never waits.
+//
+//sys	GetHandleInformation(h windows.Handle, flags *uint32) (err error) = kernel32.GetHandleInformation
+
 // Information classes for NtQueryInformationFile that package windows doesn't name.
 const (
 	FileAccessInformation = 8  // uint32: the access mask that the handle was granted

@@ -41,6 +41,7 @@ var (
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
 
 	procCancelSynchronousIo         = modkernel32.NewProc("CancelSynchronousIo")
+	procGetHandleInformation        = modkernel32.NewProc("GetHandleInformation")
 	procGetQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatusEx")
 	procPeekNamedPipe               = modkernel32.NewProc("PeekNamedPipe")
 	procReadFile                    = modkernel32.NewProc("ReadFile")
@@ -49,6 +50,14 @@ var (
 
 func CancelSynchronousIo(thread windows.Handle) (err error) {
 	r1, _, e1 := syscall.SyscallN(procCancelSynchronousIo.Addr(), uintptr(thread))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func GetHandleInformation(h windows.Handle, flags *uint32) (err error) {
+	r1, _, e1 := syscall.SyscallN(procGetHandleInformation.Addr(), uintptr(h), uintptr(unsafe.Pointer(flags)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
