@@ -14,6 +14,7 @@ import (
 const (
 	BackendIOUring = "io_uring" // Linux 5.12 or later, where it is permitted
 	BackendPool    = "pool"     // a pool of threads, on every Unix
+	BackendIOCP    = "iocp"     // I/O completion ports, on Windows
 )
 
 // BackendVariable is the environment variable that chooses the backend where [Config].Backend does not. It is read before
@@ -115,7 +116,7 @@ func openDriver(c *Config) (driver.Driver, string, error) {
 	if name == "" {
 		return nil, "", fmt.Errorf("ringport: no backend for this system: %w", errors.ErrUnsupported)
 	}
-	for _, known := range []string{BackendIOUring, BackendPool} {
+	for _, known := range []string{BackendIOUring, BackendPool, BackendIOCP} {
 		if name == known {
 			return nil, "", fmt.Errorf("ringport: %w", &UnavailableError{Backend: name, Reason: "not on this operating system"})
 		}

@@ -69,6 +69,12 @@ var (
 	// ErrUnsupported is the result of a request whose kind this driver cannot do on this system. It matches
 	// errors.ErrUnsupported.
 	ErrUnsupported error = unsupported{}
+	// ErrNotOverlapped says why a handle cannot be attached (Windows): it was opened without FILE_FLAG_OVERLAPPED. Requests on
+	// it work nevertheless: the driver blocks a thread for each.
+	ErrNotOverlapped = errors.New("the handle was not opened for overlapped I/O")
+	// ErrOtherPort says why a handle cannot be attached (Windows): it belongs to a completion port already, and a handle has one
+	// for life. Requests on it work nevertheless, as above.
+	ErrOtherPort = errors.New("the handle belongs to another completion port")
 	// ErrNotOwner says that an owned driver was used by another goroutine than its owner.
 	ErrNotOwner = errors.New("the driver belongs to another goroutine")
 )

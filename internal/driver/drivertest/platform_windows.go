@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -12,8 +13,9 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-// platformTests has nothing to add to the portable ones.
-func platformTests() []test { return nil }
+func platformTests() []test {
+	return slices.Concat(rwTests, handleTests, syncTests, pathTests)
+}
 
 // openHandles: Windows has no list of a process's own handles that tells ours from the runtime's. Goroutines are counted.
 func openHandles() map[int]string { return nil }

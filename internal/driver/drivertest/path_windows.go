@@ -1,0 +1,244 @@
+package drivertest
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+var syncTests = []test{
+	{name: "Fsync", run: func(f *fixture) { flushFile(f, driver.Fsync) }},
+	{name: "Fdatasync", run: func(f *fixture) { flushFile(f, driver.Fdatasync) }},
+	{name: "Law3CancelFlushOfAPipe", run: cancelFlush},
+	{name: "Truncate", run: truncate},
+	{name: "Fallocate", run: fallocate},
+}
+
+var pathTests = []test{
+	{name: "Open", run: open},
+	{name: "OpenRelative", run: openRelative},
+	{name: "OpenLongPath", run: openLong},
+	{name: "Close", run: closeKind},
+	{name: "Stat", run: statAll},
+	{name: "Unlink", run: unlink},
+	{name: "Rename", run: rename},
+	{name: "MkdirAndLink", run: mkdirLink},
+	{name: "Law8BadPaths", run: badPaths},
+}
+
+func flushFile(f *fixture, k driver.Kind) {
+	file := f.openFile(f.tempFile("content"), os.O_RDWR)
+	f.must(write(file, "C", 0), 1)
+	f.must(&driver.Request{Kind: k, FD: file}, 0)
+	f.fails(&driver.Request{Kind: k, FD: badHandle}, windows.ERROR_INVALID_HANDLE)
+}
+
+// cancelFlush: the flush waits for a reader. Whether it can be seen to, it must end.
+func cancelFlush(f *fixture) {
+	_, w := f.pipe()
+	f.put(w, "nobody reads it")
+	q := &driver.Request{Kind: driver.Fsync, FD: w}
+	f.start(q)
+	f.flush()
+	f.cancel(q)
+	if f.await(q); q.Err != nil && q.Err != driver.ErrCanceled {
+		f.Errorf("%v", q.Err)
+	}
+}
+
+func truncate(f *fixture) {
+	path := f.tempFile("content")
+	file := f.openFile(path, os.O_RDWR)
+	f.must(&driver.Request{Kind: driver.Truncate, FD: file, Len: 3}, 0)
+	f.must(&driver.Request{Kind: driver.Truncate, FD: file, Len: 5}, 0)
+	if s := f.content(path); s != "con\x00\x00" {
+		f.Errorf("%q", s)
+	}
+	f.fails(&driver.Request{Kind: driver.Truncate, FD: file, Len: -1}, windows.ERROR_INVALID_PARAMETER)
+}
+
+func fallocate(f *fixture) {
+	path := f.tempFile("content")
+	file := f.openFile(path, os.O_RDWR)
+	f.must(&driver.Request{Kind: driver.Fallocate, FD: file, Off: 2, Len: 3}, 0)
+	f.must(&driver.Request{Kind: driver.Fallocate, FD: file, Off: 4, Len: 5}, 0)
+	if s := f.content(path); s != "content\x00\x00" {
+		f.Errorf("%q", s)
+	}
+	f.fails(&driver.Request{Kind: driver.Fallocate, FD: file, Len: 5, Arg: 3}, driver.ErrUnsupported)
+	f.fails(&driver.Request{Kind: driver.Fallocate, FD: file, Off: 1<<63 - 1, Len: 5}, windows.ERROR_INVALID_PARAMETER)
+}
+
+func openRequest(path string, flags int) *driver.Request {
+	return &driver.Request{Kind: driver.Open, FD: driver.CurrentDir, Arg: uint32(flags), Arg2: 0o666, Ext: &driver.Ext{Path: path}}
+}
+
+// opened opens a file through the driver. It is closed before the test's folder is removed, which it would be in the way of: it is opened
+// as package os opens files, without FILE_SHARE_DELETE.
+func (f *fixture) opened(r *driver.Request) driver.Handle {
+	f.Helper()
+	n, err := f.do(r)
+	if err != nil {
+		f.Fatalf("open %s: %v", r.Ext.Path, err)
+	}
+	h := driver.Handle(n)
+	f.handles[h] = true
+	f.Cleanup(func() {
+		if f.handles[h] {
+			f.closeHandle(h)
+		}
+	})
+	return h
+}
+
+func open(f *fixture) {
+	path := filepath.Join(f.TempDir(), "new")
+	f.fails(openRequest(path, os.O_RDONLY), fs.ErrNotExist)
+	h := f.opened(openRequest(path, os.O_RDWR|os.O_CREATE|os.O_EXCL))
+	f.must(write(h, "content", 0), 7)
+	f.must(read(h, 16, 0), 7)
+	f.fails(openRequest(path, os.O_RDWR|os.O_CREATE|os.O_EXCL), fs.ErrExist)
+	f.closeHandle(h)
+	h = f.opened(openRequest(path, os.O_WRONLY|os.O_APPEND))
+	f.must(write(h, " and more", 0), 9)
+	f.closeHandle(h)
+	if s := f.content(path); s != "content and more" {
+		f.Errorf("%q", s)
+	}
+	h = f.opened(openRequest(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC))
+	f.must(write(h, "x", driver.CurrentOffset), 1)
+	f.must(read(h, 4, driver.CurrentOffset), 0)
+	f.closeHandle(h)
+	if s := f.content(path); s != "x" {
+		f.Errorf("%q", s)
+	}
+}
+
+func openRelative(f *fixture) {
+	path := f.tempFile("content")
+	dir := f.opened(openRequest(filepath.Dir(path), os.O_RDONLY))
+	r := openRequest(filepath.Base(path), os.O_RDONLY)
+	r.FD = dir
+	f.must(read(f.opened(r), 16, 0), 7)
+	f.fails(&driver.Request{Kind: driver.Mkdir, FD: badHandle, Ext: &driver.Ext{Path: "a"}}, windows.ERROR_INVALID_HANDLE)
+}
+
+func openLong(f *fixture) {
+	dir := f.TempDir()
+	for range 4 {
+		dir += `\` + strings.Repeat("long", 20)
+		f.must(&driver.Request{Kind: driver.Mkdir, FD: driver.CurrentDir, Ext: &driver.Ext{Path: dir}}, 0)
+	}
+	path := dir + "/file"
+	h := f.opened(openRequest(path, os.O_RDWR|os.O_CREATE))
+	f.must(write(h, "content", 0), 7)
+	f.closeHandle(h)
+	if s := f.content(path); s != "content" {
+		f.Errorf("%q", s)
+	}
+}
+
+func closeKind(f *fixture) {
+	h := f.opened(openRequest(f.tempFile(""), os.O_RDONLY))
+	delete(f.handles, h)
+	f.must(&driver.Request{Kind: driver.Close, FD: h}, 0)
+	f.fails(read(h, 4, 0), windows.ERROR_INVALID_HANDLE)
+	f.fails(&driver.Request{Kind: driver.Close, FD: badHandle}, windows.ERROR_INVALID_HANDLE)
+}
+
+func statAll(f *fixture) {
+	path := f.tempFile("content")
+	for _, name := range []string{path, filepath.Dir(path)} {
+		var s driver.FileStat
+		f.must(&driver.Request{Kind: driver.Stat, FD: driver.CurrentDir, Ext: &driver.Ext{Path: name, Stat: &s}}, 0)
+		want, err := os.Stat(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if s.Mode != want.Mode() || !s.ModTime.Equal(want.ModTime()) || s.Inode == 0 || s.LinkCount == 0 || s.ChangeTime.IsZero() {
+			f.Errorf("%s: %+v; os says %v, %v", name, s, want.Mode(), want.ModTime())
+		}
+		if want.Mode().IsRegular() && s.SizeBytes != want.Size() {
+			f.Errorf("%d bytes, want %d", s.SizeBytes, want.Size())
+		}
+	}
+	var itself, pipe driver.FileStat
+	file := f.openFile(path, os.O_RDONLY)
+	f.must(&driver.Request{Kind: driver.Stat, FD: file, Ext: &driver.Ext{Stat: &itself}}, 0)
+	if itself.SizeBytes != 7 || !itself.Mode.IsRegular() {
+		f.Errorf("%+v", itself)
+	}
+	r, _ := f.pipe()
+	f.must(&driver.Request{Kind: driver.Stat, FD: r, Ext: &driver.Ext{Stat: &pipe}}, 0)
+	if pipe.Mode.Type() != fs.ModeNamedPipe {
+		f.Errorf("%v", pipe.Mode)
+	}
+}
+
+func unlink(f *fixture) {
+	path := f.tempFile("")
+	remove := func(path string, flags uint32) *driver.Request {
+		return &driver.Request{Kind: driver.Unlink, FD: driver.CurrentDir, Arg: flags, Ext: &driver.Ext{Path: path}}
+	}
+	if err := os.Chmod(path, 0o444); err != nil {
+		f.Fatal(err)
+	}
+	f.must(remove(path, 0), 0)
+	f.fails(remove(path, 0), fs.ErrNotExist)
+	dir := filepath.Join(f.TempDir(), "dir")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		f.Fatal(err)
+	}
+	f.fails(remove(dir, 0), windows.ERROR_ACCESS_DENIED)
+	f.must(remove(dir, 0x200), 0)
+}
+
+func rename(f *fixture) {
+	from, to := f.tempFile("from"), f.tempFile("to")
+	r := &driver.Request{Kind: driver.Rename, FD: driver.CurrentDir, Arg: 1,
+		Ext: &driver.Ext{Path: from, FD2: driver.CurrentDir, Path2: to}}
+	f.fails(r, fs.ErrExist)
+	r.Arg = 2
+	f.fails(r, driver.ErrUnsupported)
+	r.Arg = 0
+	f.must(r, 0)
+	if s := f.content(to); s != "from" {
+		f.Errorf("%q", s)
+	}
+	f.fails(r, fs.ErrNotExist)
+}
+
+func mkdirLink(f *fixture) {
+	path := f.tempFile("content")
+	dir := filepath.Join(filepath.Dir(path), "dir")
+	mkdir := &driver.Request{Kind: driver.Mkdir, FD: driver.CurrentDir, Ext: &driver.Ext{Path: dir}}
+	f.must(mkdir, 0)
+	f.fails(mkdir, fs.ErrExist)
+	second := filepath.Join(dir, "second")
+	f.must(&driver.Request{Kind: driver.Link, FD: driver.CurrentDir,
+		Ext: &driver.Ext{Path: path, FD2: driver.CurrentDir, Path2: second}}, 0)
+	if s := f.content(second); s != "content" {
+		f.Errorf("%q", s)
+	}
+}
+
+func badPaths(f *fixture) {
+	for _, k := range []driver.Kind{driver.Open, driver.Stat, driver.Unlink, driver.Rename, driver.Mkdir, driver.Link} {
+		for _, path := range []string{"", "with\x00zero", filepath.Join(f.TempDir(), "no", "such")} {
+			r := &driver.Request{Kind: k, FD: driver.CurrentDir,
+				Ext: &driver.Ext{Path: path, FD2: driver.CurrentDir, Path2: path, Stat: new(driver.FileStat)}}
+			if path == "" && k == driver.Stat {
+				continue // FD itself
+			}
+			if n, err := f.do(r); n != 0 || err == nil || errors.Is(err, driver.ErrUnsupported) {
+				f.Errorf("%v of %q: %d, %v", k, path, n, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package iocp
+
+import (
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// block is a request in flight. Everything but the worker's part belongs to the driver's lock.
+type block struct {
+	// ov is first only so that the two addresses are one in a debugger; blocks are found by a table. Rule: the system writes to ov
+	// from the call that names it until its packet; the block is pinned from its making to the driver's Close.
+	ov windows.Overlapped
+
+	slot  uint32
+	where place
+	r     *driver.Request
+	h     windows.Handle
+	traits
+
+	// The packet may come while the call that it is for has not yet returned.
+	early       bool
+	earlyStatus windows.NTStatus
+	earlyBytes  uint32
+
+	bounce []byte         // one buffer for a request that has several
+	pin    runtime.Pinner // of the buffer
+	opened *traits        // Open: what was found out about the new handle
+
+	prev, next *block // in the list of its place: staged, or the workers' queue
+
+	// The worker's part: workers.mu.
+	job          job
+	turn         uint32 // counts the block's jobs
+	canceling    bool
+	interrupting bool           // a goroutine interrupts it, again and again
+	thread       windows.Handle // the one that is in a call which can be interrupted; 0: none
+	event        windows.Handle // made when first needed, kept until Close
+}
+
+// place is where a block is, and so who brings its request back.
+type place uint8
+
+const (
+	free       place = iota
+	staged           // owned mode: nothing has been called yet
+	submitting       // its overlapped call has not returned: the caller
+	pending          // the system has it: its packet
+	posted           // it is done: the packet that the driver has posted for it
+	onWorker         // a worker has it: the packet that the worker posts
+	limbo            // its request is back; a packet may still come, and could not be outrun: nobody, ever
+)
+
+// slabBlocks is how many blocks are made at a time.
+const slabBlocks = 64
+
+// take makes r a request in flight. The lock is held, as in all that follow.
+func (d *Driver) take(r *driver.Request, where place) *block {
+	if len(d.spare) == 0 {
+		d.makeBlocks()
+	}
+	b := d.spare[len(d.spare)-1]
+	d.spare = d.spare[:len(d.spare)-1]
+	b.where, b.r = where, r
+	r.State.Slot = b.slot
+	return b
+}
+
+// makeBlocks makes more blocks. Rule: the address of an OVERLAPPED is used as a number, in d.byAddress, to compare with what a packet says; that it stays
+// the same, and nobody else's, is because the block is pinned and reachable until Close.
+func (d *Driver) makeBlocks() {
+	slab := make([]block, slabBlocks)
+	d.pin.Pin(&slab[0])
+	for i := range slab {
+		b := &slab[i]
+		d.blocks = append(d.blocks, b)
+		b.slot = uint32(len(d.blocks))
+		d.byAddress[uintptr(unsafe.Pointer(&b.ov))] = b
+		d.spare = append(d.spare, b)
+	}
+}
+
+// release ends b's request, which is then the caller's to give back. Its packet has come, or there is none.
+func (d *Driver) release(b *block) *driver.Request {
+	r := b.detach()
+	b.where = free
+	d.spare = append(d.spare, b)
+	return r
+}
+
+// detach lets go of the request.
+func (b *block) detach() *driver.Request {
+	r := b.r
+	r.State = driver.Private{}
+	b.pin.Unpin()
+	b.r, b.bounce, b.opened, b.early, b.traits = nil, nil, nil, false, traits{}
+	return r
+}
+
+// asked reports whether b's request is to end.
+func (b *block) asked() bool { return b.r.State.Canceling || b.r.Asked.Load() }
+
+// list is a queue of blocks, linked through themselves. A block is in one list at most.
+type list struct{ head, tail *block }
+
+func (l *list) push(b *block) {
+	b.prev, b.next = l.tail, nil
+	if l.tail == nil {
+		l.head = b
+	} else {
+		l.tail.next = b
+	}
+	l.tail = b
+}
+
+func (l *list) remove(b *block) {
+	if b.prev == nil {
+		l.head = b.next
+	} else {
+		b.prev.next = b.next
+	}
+	if b.next == nil {
+		l.tail = b.prev
+	} else {
+		b.next.prev = b.prev
+	}
+	b.prev, b.next = nil, nil
+}
+
+func (l *list) pop() *block {
+	b := l.head
+	if b != nil {
+		l.remove(b)
+	}
+	return b
+}

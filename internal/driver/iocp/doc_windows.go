@@ -1,0 +1,35 @@
+// Package iocp is the Windows driver: an I/O completion port behind the contract of the driver package.
+//
+// # Where a request is carried out
+//
+// A transfer on an attached handle is an overlapped call, and its packet comes to the driver's port. What the system can't do
+// overlapped runs on a goroutine that blocks its thread meanwhile: flushes, paths, transfers at a file's own position, and all
+// transfers on handles that can't be attached because they were opened without FILE_FLAG_OVERLAPPED or belong to another port.
+// Those that end by themselves share a bounded set of such goroutines (Options.MaxThreads); those that may wait for somebody
+// else get one of their own each. They post their result to the port, so that Wait has one place to look.
+//
+// # Blocks
+//
+// Each request in flight has a block, which begins with its OVERLAPPED. Blocks are pinned, pooled and never given back to the
+// collector before Close; a block refers to its request, and so to the buffers, which are pinned as well, until the original
+// completion has arrived, cancelled or not. A packet is looked up by the address of its OVERLAPPED, never followed: somebody else
+// may have started a call of his own on a handle of this port.
+//
+// # Exactly once
+//
+// When the system answers a call at once, it is not always clear whether a packet follows. Success: one follows, unless the
+// handle was told otherwise (FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, set for files and named pipes where that works). Failure: none
+// follows on Windows, but Wine posts one for some failures on files and devices. Warning (ERROR_MORE_DATA): the documentation
+// doesn't say. Where there is doubt, the driver posts a packet of its own, behind whatever the call may have posted, since a port is
+// first in, first out. Only that one brings the request back and frees the block; another that arrives before it is ignored. So
+// no stale packet can ever meet a block in its next life.
+//
+// # What a cancel does
+//
+// CancelIoEx for an overlapped call, CancelSynchronousIo for a blocking one, repeated until it has ended, since such a cancel finds nothing
+// until the thread is in the call. A request that waits for a thread comes back at once. In every case the driver then waits for
+// the call's own result, and delivers data if data moved.
+package iocp
+
+// Name is the backend's name in configuration, statistics and errors.
+const Name = "iocp"

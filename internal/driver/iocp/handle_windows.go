@@ -1,0 +1,221 @@
+package iocp
+
+import (
+	"time"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
+)
+
+// traits are what is known of a handle.
+type traits struct {
+	known    bool // the rest was found out
+	attached bool // to this driver's port
+	disk     bool // a file or directory: it has offsets, and a position
+	pipe     bool // a named or anonymous pipe
+	appends  bool // writes go to the end of the file wherever they are told to go
+	skips    bool // a call that succeeds at once posts no packet
+	plain    bool // a call that fails at once posts no packet, on Wine either
+}
+
+// file is an entry of the registered files.
+type file struct {
+	h windows.Handle // 0: empty
+	traits
+}
+
+// probePatience is how long a handle may take to say what it is.
+const probePatience = time.Second
+
+// Attach implements driver.Driver: it binds h to the port, for as long as what h refers to is open, duplicates included. Errors:
+// ERROR_INVALID_HANDLE, driver.ErrNotOverlapped and driver.ErrOtherPort; after the latter two, requests work nevertheless, on threads. A
+// handle that is closed past the driver is remembered under its number: who gets that number for another handle must attach that one
+// before its first request, or the request waits for a packet that never comes.
+func (d *Driver) Attach(h driver.Handle) error {
+	t, err := d.probe(windows.Handle(h))
+	d.lock()
+	defer d.unlock()
+	if t.known {
+		d.handles[windows.Handle(h)] = &t
+	} else {
+		delete(d.handles, windows.Handle(h))
+	}
+	return err
+}
+
+// Detach implements driver.Driver: it takes h from the port, which Windows 8.1 and later can if nothing is in flight on it. It fails with
+// ErrUnsupported where the system can't (Wine); h then stays attached. A handle that is not attached is reported if it is not open.
+func (d *Driver) Detach(h driver.Handle) error {
+	d.lock()
+	defer d.unlock()
+	w := windows.Handle(h)
+	t := d.handles[w]
+	if t == nil || !t.attached {
+		delete(d.handles, w)
+		var flags uint32
+		return win32.GetHandleInformation(w, &flags)
+	}
+	if err := win32.Detach(w); err != nil {
+		switch err {
+		case windows.ERROR_INVALID_FUNCTION, windows.ERROR_CALL_NOT_IMPLEMENTED, windows.ERROR_NOT_SUPPORTED, windows.ERROR_INVALID_PARAMETER:
+			return driver.ErrUnsupported
+		case windows.ERROR_INVALID_HANDLE:
+			delete(d.handles, w)
+		}
+		return err
+	}
+	delete(d.handles, w)
+	return nil
+}
+
+// probe attaches h and finds out what it is. Every question about a synchronous handle, its type included, waits while somebody
+// reads from it (stdin, above all), so that others ask, and a handle that doesn't answer is a synchronous one.
+func (d *Driver) probe(h windows.Handle) (traits, error) {
+	if _, registered := driver.Handle(h).Registered(); registered || h == 0 || int(h) < 0 { // pseudo handles among them
+		return traits{}, windows.ERROR_INVALID_HANDLE
+	}
+	type answer struct {
+		t   traits
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		t, err := attach(d.port, h)
+		answers <- answer{t, err}
+	}()
+	late := time.NewTimer(probePatience)
+	defer late.Stop()
+	select {
+	case a := <-answers:
+		return a.t, a.err
+	case <-late.C:
+		return traits{}, driver.ErrNotOverlapped
+	}
+}
+
+// attach binds h to port.
+func attach(port, h windows.Handle) (t traits, err error) {
+	if _, err = windows.CreateIoCompletionPort(h, port, keySystem, 0); err == nil {
+		t.attached = true
+	} else if err = diagnose(h, err); err != driver.ErrNotOverlapped && err != driver.ErrOtherPort {
+		return t, err
+	}
+	t.describe(h)
+	if t.attached && (t.disk || t.pipe) && !isStandard(h) {
+		t.skips = windows.SetFileCompletionNotificationModes(h, windows.FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) == nil
+	}
+	return t, err
+}
+
+// diagnose says why h could not be bound to a port.
+func diagnose(h windows.Handle, err error) error {
+	if err != windows.ERROR_INVALID_PARAMETER {
+		return err
+	}
+	mode, err := win32.Mode(h)
+	switch {
+	case err == windows.ERROR_INVALID_HANDLE:
+		return err
+	case err != nil, mode&(windows.FILE_SYNCHRONOUS_IO_ALERT|windows.FILE_SYNCHRONOUS_IO_NONALERT) != 0:
+		return driver.ErrNotOverlapped
+	}
+	return driver.ErrOtherPort
+}
+
+// describe finds out what h is. It may wait behind a synchronous call on the same handle.
+func (t *traits) describe(h windows.Handle) {
+	t.known = true
+	kind, _ := windows.GetFileType(h)
+	switch kind {
+	case windows.FILE_TYPE_DISK:
+		t.disk = true
+		access, err := win32.Access(h)
+		t.appends = err == nil && access&(windows.FILE_APPEND_DATA|windows.FILE_WRITE_DATA) == windows.FILE_APPEND_DATA
+	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
+		t.plain = true
+		t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil
+	}
+}
+
+// isStandard reports whether h is one of the handles that a program is started with, whose modes others may share.
+func isStandard(h windows.Handle) bool {
+	for _, which := range []uint32{windows.STD_INPUT_HANDLE, windows.STD_OUTPUT_HANDLE, windows.STD_ERROR_HANDLE} {
+		if s, err := windows.GetStdHandle(which); err == nil && s == h {
+			return true
+		}
+	}
+	return false
+}
+
+// handle is what a request's FD stands for. It reports false for an entry of the registered files that is empty or isn't there. The
+// lock is held.
+func (d *Driver) handle(h driver.Handle) (windows.Handle, traits, bool) {
+	if i, registered := h.Registered(); registered {
+		if i >= len(d.files) || d.files[i].h == 0 {
+			return 0, traits{}, false
+		}
+		return d.files[i].h, d.files[i].traits, true
+	}
+	w := windows.Handle(h)
+	if t := d.handles[w]; t != nil {
+		return w, *t, true
+	}
+	return w, traits{}, true
+}
+
+// RegisterFiles implements driver.Driver. It duplicates the handles, so that the entries stay open when the originals are closed.
+// ^Handle(0) makes an empty entry.
+func (d *Driver) RegisterFiles(hs []driver.Handle) error {
+	files := make([]file, len(hs))
+	for i, h := range hs {
+		if h == ^driver.Handle(0) {
+			continue
+		}
+		if err := d.duplicate(windows.Handle(h), &files[i]); err != nil {
+			closeAll(files)
+			return err
+		}
+	}
+	d.lock()
+	old := d.files
+	d.files = files
+	d.unlock()
+	closeAll(old)
+	return nil
+}
+
+// duplicate makes f a duplicate of h, which is attached to the port if h is.
+func (d *Driver) duplicate(h windows.Handle, f *file) error {
+	self := windows.CurrentProcess()
+	if err := windows.DuplicateHandle(self, h, self, &f.h, 0, false, windows.DUPLICATE_SAME_ACCESS); err != nil {
+		return err
+	}
+	d.lock()
+	t := d.handles[h]
+	d.unlock()
+	if t != nil && t.attached {
+		f.traits = *t
+		return nil
+	}
+	var err error
+	f.traits, err = d.probe(f.h)
+	if err == driver.ErrNotOverlapped || err == driver.ErrOtherPort {
+		err = nil
+	}
+	return err
+}
+
+func (d *Driver) closeFiles() {
+	closeAll(d.files)
+	d.files = nil
+}
+
+func closeAll(files []file) {
+	for _, f := range files {
+		if f.h != 0 {
+			windows.CloseHandle(f.h)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package iocp
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
+)
+
+// Driver implements driver.Driver. In shared mode one lock covers the bookkeeping; in owned mode it is the owner's alone. Workers are
+// goroutines of their own in both modes, and share with the rest what workers.mu covers, no more. mu comes before workers.mu.
+type Driver struct {
+	owned bool
+	port  windows.Handle
+	woken atomic.Bool // a wake is in the port
+
+	mu        sync.Mutex // shared mode: see lock
+	blocks    []*block   // all there are; index: State.Slot less one
+	spare     []*block
+	byAddress map[uintptr]*block
+	pin       runtime.Pinner
+	staged    list                       // owned mode: not yet started
+	done      []*driver.Request          // back, without a packet
+	handles   map[windows.Handle]*traits // attached, or known not to be attachable
+	files     []file                     // registered: our own duplicates
+	bufs      [][]byte                   // registered
+
+	entries []win32.OverlappedEntry // whoever is in Wait
+
+	positions positions
+	workers
+}
+
+var _ driver.Driver = (*Driver)(nil)
+
+const defaultMaxThreads = 32 // where most disks are busy
+
+// Open makes a driver with a completion port of its own. Options.MaxThreads is how many threads it may block at a time in calls
+// that end by themselves; zero: 32. Options.Depth means nothing here. The error is the system's.
+func Open(o driver.Options) (*Driver, error) {
+	d := &Driver{owned: o.Owned, byAddress: map[uintptr]*block{}, handles: map[windows.Handle]*traits{}}
+	d.workers.init(o.MaxThreads)
+	// As many threads as want to may run at once: those that leave the wait run other goroutines and count as running.
+	port, err := windows.CreateIoCompletionPort(windows.InvalidHandle, 0, 0, 1<<32-1)
+	if err != nil {
+		return nil, err
+	}
+	d.port = port
+	return d, nil
+}
+
+// Name is "iocp".
+func (d *Driver) Name() string { return Name }
+
+func (d *Driver) lock() {
+	if !d.owned {
+		d.mu.Lock()
+	}
+}
+
+func (d *Driver) unlock() {
+	if !d.owned {
+		d.mu.Unlock()
+	}
+}
+
+// Submit implements driver.Driver. In shared mode it answers on the spot what the system answers on the spot.
+func (d *Driver) Submit(r *driver.Request) bool {
+	r.Reset()
+	if !d.owned {
+		return d.start(r)
+	}
+	d.staged.push(d.take(r, staged))
+	return false
+}
+
+// SubmitChain leaves chains to the manager: the system has none.
+func (d *Driver) SubmitChain([]*driver.Request) bool { return false }
+
+// Flush implements driver.Driver. It starts what owned mode has staged.
+func (d *Driver) Flush() error {
+	for b := d.staged.pop(); b != nil; b = d.staged.pop() {
+		if r := d.release(b); d.start(r) {
+			d.done = append(d.done, r)
+		}
+	}
+	return nil
+}
+
+// start begins r, and reports whether it is done already.
+func (d *Driver) start(r *driver.Request) bool {
+	how := &table[r.Kind]
+	switch {
+	case r.Kind == driver.Nop:
+		return true
+	case r.Asked.Load():
+		r.Err = driver.ErrCanceled
+		return true
+	case how.exec == nil:
+		r.Err = driver.ErrUnsupported
+		return true
+	case how.start != nil:
+		return how.start(d, r)
+	}
+	return d.startOnWorker(r)
+}
+
+// Cancel implements driver.Driver.
+func (d *Driver) Cancel(r *driver.Request) {
+	d.lock()
+	defer d.unlock()
+	if s := r.State.Slot; s != 0 {
+		d.cancel(d.blocks[s-1])
+	}
+}
+
+// CancelAll implements driver.Driver.
+func (d *Driver) CancelAll() {
+	d.lock()
+	defer d.unlock()
+	for _, b := range d.blocks {
+		if b.r != nil {
+			d.cancel(b)
+		}
+	}
+}
+
+// cancel ends b's request, or asks for it. The lock is held.
+func (d *Driver) cancel(b *block) {
+	b.r.State.Canceling = true
+	switch b.where {
+	case staged:
+		d.staged.remove(b)
+		b.r.Err = driver.ErrCanceled
+		d.done = append(d.done, d.release(b))
+	case pending:
+		b.cancelPending()
+	case onWorker:
+		d.cancelJob(b)
+	}
+	// submitting: the submitter looks again. posted: it is over.
+}
+
+// cancelPending asks the system to end b. ERROR_NOT_FOUND says that it has ended, or is about to: its packet comes all the same.
+func (b *block) cancelPending() { windows.CancelIoEx(b.h, &b.ov) }
+
+// Pollable implements driver.Driver: there is none. No documented wait takes a port, and an event beside it would need a thread that
+// moves packets from the one to the other.
+func (d *Driver) Pollable() (driver.Handle, bool) { return 0, false }
+
+// RegisterBuffers implements driver.Driver.
+func (d *Driver) RegisterBuffers(bufs [][]byte) error {
+	d.lock()
+	defer d.unlock()
+	d.bufs = bufs
+	return nil
+}
+
+// inFixedBuffer reports whether r's buffer lies in the registered one that it names. Rule: the addresses are only compared, and both
+// slices are reachable. The lock is held.
+func (d *Driver) inFixedBuffer(r *driver.Request) bool {
+	if int(r.BufferIndex) >= len(d.bufs) {
+		return false
+	}
+	whole := d.bufs[r.BufferIndex]
+	from := uintptr(unsafe.Pointer(unsafe.SliceData(whole)))
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(r.Buf)))
+	return at >= from && at+uintptr(len(r.Buf)) <= from+uintptr(len(whole))
+}
+
+// Threads implements driver.Driver.
+func (d *Driver) Threads() int { return d.workers.threads() }
+
+// Close implements driver.Driver. It waits for the last worker to end, which may still be on its way out. Handles stay attached to
+// the port that is no more, as the system has it, and can be used through another driver's threads only.
+func (d *Driver) Close() error {
+	d.workers.wait()
+	d.closeFiles()
+	for _, b := range d.blocks {
+		if b.event != 0 {
+			windows.CloseHandle(b.event)
+		}
+	}
+	d.pin.Unpin()
+	return windows.CloseHandle(d.port)
+}

@@ -1,0 +1,56 @@
+package iocp
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// errnoOf translates an NTSTATUS by its severity: success and information are no error, whatever their number (0x103
+// STATUS_PENDING and 0x10C STATUS_NOTIFY_ENUM_DIR are among them). 0 is no error.
+func errnoOf(status windows.NTStatus) syscall.Errno {
+	if int32(status) >= 0 {
+		return 0
+	}
+	return status.Errno()
+}
+
+// asErrno is the number in an error of package windows, 0 for none.
+func asErrno(err error) syscall.Errno {
+	switch err := err.(type) {
+	case nil:
+		return 0
+	case syscall.Errno:
+		return err
+	case windows.NTStatus:
+		return errnoOf(err)
+	}
+	return windows.ERROR_INVALID_PARAMETER // there is no such error in that package
+}
+
+// outcome is what the system's answer to a request means: n bytes moved, and an error number. A cancel that came too late to stop
+// everything has not undone what moved. A message that was longer than its buffer counts as both. The end of a file, and a pipe whose
+// other end is gone, are the end of a read and an error of a write.
+func outcome(k driver.Kind, errno syscall.Errno, n int, asked bool) (int, error) {
+	switch errno {
+	case 0:
+		return n, nil
+	case windows.ERROR_OPERATION_ABORTED:
+		switch {
+		case n > 0:
+			return n, nil
+		case asked:
+			return 0, driver.ErrCanceled
+		}
+	case windows.ERROR_HANDLE_EOF, windows.ERROR_BROKEN_PIPE, windows.ERROR_PIPE_NOT_CONNECTED:
+		if reads(k) {
+			return n, nil
+		}
+	}
+	return n, errno
+}
+
+// reads reports whether a kind is a transfer inwards.
+func reads(k driver.Kind) bool { return k == driver.Read || k == driver.Readv }

@@ -1,0 +1,104 @@
+package iocp
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+func TestErrnoOf(t *testing.T) {
+	for _, c := range []struct {
+		status windows.NTStatus
+		want   syscall.Errno
+	}{
+		{0, 0},
+		{windows.STATUS_PENDING, 0},
+		{0x10c, 0}, // STATUS_NOTIFY_ENUM_DIR: information
+		{0x40000000, 0},
+		{windows.STATUS_BUFFER_OVERFLOW, windows.ERROR_MORE_DATA},
+		{windows.STATUS_END_OF_FILE, windows.ERROR_HANDLE_EOF},
+		{windows.STATUS_PIPE_BROKEN, windows.ERROR_BROKEN_PIPE},
+		{windows.STATUS_PIPE_DISCONNECTED, windows.ERROR_PIPE_NOT_CONNECTED},
+		{windows.STATUS_CANCELLED, windows.ERROR_OPERATION_ABORTED},
+		{windows.STATUS_ACCESS_DENIED, windows.ERROR_ACCESS_DENIED},
+	} {
+		if got := errnoOf(c.status); got != c.want {
+			t.Errorf("%#x: %v, want %v", uint32(c.status), got, c.want)
+		}
+	}
+}
+
+func TestOutcome(t *testing.T) {
+	const aborted, more, broken = windows.ERROR_OPERATION_ABORTED, windows.ERROR_MORE_DATA, windows.ERROR_BROKEN_PIPE
+	for _, c := range []struct {
+		kind  driver.Kind
+		errno syscall.Errno
+		n     int
+		asked bool
+		wantN int
+		want  error
+	}{
+		{driver.Read, 0, 5, false, 5, nil},
+		{driver.Read, 0, 5, true, 5, nil}, // too late to cancel
+		{driver.Read, aborted, 0, true, 0, driver.ErrCanceled},
+		{driver.Read, aborted, 0, false, 0, aborted}, // by somebody else
+		{driver.Write, aborted, 3, true, 3, nil},
+		{driver.Write, aborted, 3, false, 3, nil},
+		{driver.Read, more, 4, false, 4, more},
+		{driver.Read, more, 4, true, 4, more},
+		{driver.Read, windows.ERROR_HANDLE_EOF, 0, false, 0, nil},
+		{driver.Readv, broken, 0, false, 0, nil},
+		{driver.Read, windows.ERROR_PIPE_NOT_CONNECTED, 0, true, 0, nil},
+		{driver.Write, broken, 0, false, 0, broken},
+		{driver.Writev, windows.ERROR_PIPE_NOT_CONNECTED, 0, false, 0, windows.ERROR_PIPE_NOT_CONNECTED},
+		{driver.Fsync, broken, 0, false, 0, broken},
+		{driver.Write, windows.ERROR_NO_DATA, 0, false, 0, windows.ERROR_NO_DATA},
+	} {
+		if n, err := outcome(c.kind, c.errno, c.n, c.asked); n != c.wantN || err != c.want {
+			t.Errorf("%v, %v, %d bytes, asked %v: %d, %v; want %d, %v", c.kind, c.errno, c.n, c.asked, n, err, c.wantN, c.want)
+		}
+	}
+}
+
+func TestMilliseconds(t *testing.T) {
+	for _, c := range []struct {
+		timeout time.Duration
+		want    uint32
+	}{{-1, 1<<32 - 1}, {0, 0}, {1, 1}, {time.Millisecond, 1}, {time.Millisecond + 1, 2}, {1<<63 - 1, 1<<31 - 1}} {
+		if got := milliseconds(c.timeout); got != c.want {
+			t.Errorf("%v: %d, want %d", c.timeout, got, c.want)
+		}
+	}
+}
+
+func TestOpenMode(t *testing.T) {
+	const generic = windows.GENERIC_READ | windows.GENERIC_WRITE
+	for _, c := range []struct {
+		flags               int
+		access, disposition uint32
+	}{
+		{syscall.O_RDONLY, windows.GENERIC_READ, windows.OPEN_EXISTING},
+		{syscall.O_RDWR, generic, windows.OPEN_EXISTING},
+		{syscall.O_WRONLY | syscall.O_CREAT, windows.GENERIC_WRITE, windows.OPEN_ALWAYS},
+		{syscall.O_WRONLY | syscall.O_CREAT | syscall.O_EXCL, windows.GENERIC_WRITE, windows.CREATE_NEW},
+		{syscall.O_RDONLY | syscall.O_TRUNC, generic, windows.TRUNCATE_EXISTING},
+		{syscall.O_RDWR | syscall.O_CREAT | syscall.O_TRUNC, generic, windows.OPEN_ALWAYS},
+		{syscall.O_RDONLY | syscall.O_APPEND, windows.GENERIC_READ, windows.OPEN_EXISTING},
+	} {
+		access, disposition, attributes := openMode(uint32(c.flags), 0o666)
+		if access != c.access || disposition != c.disposition || attributes&windows.FILE_FLAG_OVERLAPPED == 0 {
+			t.Errorf("%#x: %#x, %d, %#x", c.flags, access, disposition, attributes)
+		}
+	}
+	access, _, _ := openMode(syscall.O_WRONLY|syscall.O_APPEND, 0)
+	if access&windows.FILE_APPEND_DATA == 0 || access&(windows.FILE_WRITE_DATA|windows.GENERIC_WRITE) != 0 {
+		t.Errorf("append: %#x", access)
+	}
+	if _, _, attributes := openMode(syscall.O_CREAT, 0o444); attributes&windows.FILE_ATTRIBUTE_READONLY == 0 {
+		t.Errorf("read-only: %#x", attributes)
+	}
+}

@@ -1,0 +1,130 @@
+package iocp
+
+import (
+	"math"
+	"time"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
+)
+
+// The completion keys say who posted a packet.
+const (
+	keySystem uintptr = iota + 1 // the system: an overlapped call is done
+	keyPosted                    // this driver, with the address of a block
+	keyWake
+)
+
+// post brings b, whose result is set, back through the port. It reports false if the system has no memory for a packet.
+func (d *Driver) post(b *block) bool {
+	return windows.PostQueuedCompletionStatus(d.port, 0, keyPosted, &b.ov) == nil
+}
+
+// Wake implements driver.Driver. There is at most one wake in the port.
+func (d *Driver) Wake() {
+	if d.woken.CompareAndSwap(false, true) {
+		for windows.PostQueuedCompletionStatus(d.port, 0, keyWake, nil) != nil {
+			time.Sleep(time.Millisecond) // there is no memory for a packet; a wake must not be lost
+		}
+	}
+}
+
+// Wait implements driver.Driver.
+func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, error) {
+	if d.owned {
+		if err := d.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	n := d.takeDone(batch)
+	if n > 0 {
+		if n == len(batch) {
+			return n, nil
+		}
+		timeout = 0
+	}
+	count := max(1, len(batch)-n)
+	if len(d.entries) < count {
+		d.entries = make([]win32.OverlappedEntry, count)
+	}
+	var removed uint32
+	err := win32.GetQueuedCompletionStatusEx(d.port, &d.entries[0], uint32(count), &removed, milliseconds(timeout), false)
+	if err != nil {
+		if asErrno(err) == windows.WAIT_TIMEOUT {
+			return n, nil
+		}
+		return n, err
+	}
+	d.lock()
+	defer d.unlock()
+	for _, e := range d.entries[:removed] {
+		switch r := d.packet(e); {
+		case r == nil:
+		case n < len(batch):
+			batch[n] = r
+			n++
+		default:
+			d.done = append(d.done, r)
+		}
+	}
+	return n, nil
+}
+
+// takeDone stores in batch what is back without a packet.
+func (d *Driver) takeDone(batch []*driver.Request) int {
+	d.lock()
+	defer d.unlock()
+	n := copy(batch, d.done)
+	left := copy(d.done, d.done[n:])
+	clear(d.done[left:])
+	d.done = d.done[:left]
+	return n
+}
+
+// packet takes in one packet, and returns the request that it brings back, if it does.
+func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
+	if e.Key == keyWake {
+		d.woken.Store(false)
+		return nil
+	}
+	b := d.byAddress[e.Overlapped]
+	if b == nil {
+		return nil // somebody's own call on a handle of this port
+	}
+	if e.Key == keyPosted {
+		switch b.where {
+		case onWorker:
+			d.fromWorker(b)
+		case posted:
+		default:
+			return nil
+		}
+		return d.release(b)
+	}
+	status := windows.NTStatus(b.ov.Internal)
+	if status == windows.STATUS_PENDING { // Wine leaves it so where a call failed at once, and has the answer here alone
+		status = windows.NTStatus(e.Internal)
+	}
+	switch b.where {
+	case submitting:
+		b.early, b.earlyStatus, b.earlyBytes = true, status, e.Bytes
+	case pending:
+		b.conclude(errnoOf(status), int(e.Bytes))
+		return d.release(b)
+	}
+	return nil // one that was not to come: another brings this request back
+}
+
+// milliseconds is a timeout as the system takes it: not shorter, and no longer than what it doesn't take for none.
+func milliseconds(timeout time.Duration) uint32 {
+	if timeout < 0 {
+		return win32.Infinite
+	}
+	ms := timeout / time.Millisecond
+	if timeout%time.Millisecond > 0 {
+		ms++
+	}
+	return uint32(min(ms, math.MaxInt32))
+}

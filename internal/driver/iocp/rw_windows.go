@@ -1,0 +1,239 @@
+package iocp
+
+import (
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
+)
+
+// startTransfer makes an overlapped call if that is all it takes, and leaves all else to a worker.
+func (d *Driver) startTransfer(r *driver.Request) bool {
+	d.lock()
+	h, t, ok := d.handle(r.FD)
+	switch {
+	case !ok:
+		r.Err = windows.ERROR_INVALID_HANDLE
+	case r.Flags&driver.FixedBuffer != 0 && !d.inFixedBuffer(r):
+		r.Err = windows.ERROR_NOACCESS
+	case r.Off < 0 && r.Off != driver.CurrentOffset:
+		r.Err = windows.ERROR_INVALID_PARAMETER
+	case t.pipe && r.Off >= 0:
+		r.Err = windows.ERROR_SEEK_ON_DEVICE
+	case !t.attached, t.disk && r.Off == driver.CurrentOffset:
+		d.toWorker(r, h, t, !t.disk && r.Flags&driver.Regular == 0)
+		d.unlock()
+		return false
+	case reads(r.Kind) && r.Wanted() == 0: // nothing to transfer is nothing to wait for
+	default:
+		b := d.take(r, submitting)
+		b.h, b.traits = h, t
+		d.unlock()
+		err := b.issue(r.Off, 0)
+		d.lock()
+		done := d.issued(b, asErrno(err))
+		d.unlock()
+		return done
+	}
+	d.unlock()
+	return true
+}
+
+// issued decides, when b's call has returned, whose b is now. It reports true if its request is done and b is released. The lock is
+// held.
+func (d *Driver) issued(b *block, errno syscall.Errno) bool {
+	switch {
+	case b.early && (errno == 0 || errno == windows.ERROR_IO_PENDING): // the packet came first
+		b.conclude(errnoOf(b.earlyStatus), int(b.earlyBytes))
+	case errno == 0 && b.skips:
+		b.conclude(0, int(b.ov.InternalHigh))
+	case errno == 0, errno == windows.ERROR_IO_PENDING:
+		b.where = pending
+		if b.asked() { // asked for while the call was made
+			b.cancelPending()
+		}
+		return false
+	case b.plain && errno != windows.ERROR_MORE_DATA:
+		b.conclude(errno, 0)
+	default: // a packet may follow, or not: one of ours follows it
+		n := 0
+		if errno == windows.ERROR_MORE_DATA {
+			n = int(b.ov.InternalHigh) // Wine leaves the call's own count 0
+		}
+		b.conclude(errno, n)
+		b.where = posted
+		if d.post(b) {
+			return false
+		}
+		b.where = limbo
+		b.detach()
+		return true
+	}
+	d.release(b)
+	return true
+}
+
+// conclude sets the request's result from what the system said.
+func (b *block) conclude(errno syscall.Errno, n int) {
+	r := b.r
+	r.N, r.Err = outcome(r.Kind, errno, n, b.asked())
+	b.scatter(r.N)
+}
+
+// issue makes b's overlapped call. Rule: the system uses ov and the buffer until the packet comes or the event is set; both are pinned,
+// and b, which refers to them, is in the driver's table.
+func (b *block) issue(off int64, event windows.Handle) error {
+	b.ov = windows.Overlapped{HEvent: event}
+	switch {
+	case b.appends && !reads(b.r.Kind):
+		b.ov.Offset, b.ov.OffsetHigh = 1<<32-1, 1<<32-1 // the end, whatever it is
+	case off > 0 && !b.pipe:
+		b.ov.Offset, b.ov.OffsetHigh = uint32(off), uint32(off>>32)
+	}
+	buf, size := b.buffer()
+	if reads(b.r.Kind) {
+		return win32.ReadFile(b.h, buf, size, nil, &b.ov)
+	}
+	return win32.WriteFile(b.h, buf, size, nil, &b.ov)
+}
+
+// buffer pins the request's buffer, or the one that stands for several: ReadFileScatter and WriteFileGather take whole pages of unbuffered files,
+// and calls one after the other would be several messages, or a read that waits when it has something already.
+func (b *block) buffer() (*byte, uint32) {
+	r := b.r
+	whole := r.Buf
+	if r.Ext != nil && r.Ext.Vec != nil {
+		whole = b.gather(r)
+	}
+	if len(whole) == 0 {
+		return nil, 0
+	}
+	b.pin.Pin(unsafe.SliceData(whole))
+	return &whole[0], uint32(min(len(whole), driver.MaxTransferBytes))
+}
+
+// gather is the only buffer of r that is not empty, or else a new one that has what is to be written.
+func (b *block) gather(r *driver.Request) []byte {
+	var only []byte
+	filled := 0
+	for _, v := range r.Ext.Vec {
+		if len(v) > 0 {
+			only = v
+			filled++
+		}
+	}
+	if filled <= 1 {
+		return only
+	}
+	b.bounce = make([]byte, min(r.Wanted(), driver.MaxTransferBytes))
+	if !reads(r.Kind) {
+		whole := b.bounce
+		for _, v := range r.Ext.Vec {
+			whole = whole[copy(whole, v):]
+		}
+	}
+	return b.bounce
+}
+
+// scatter hands what was read into one buffer to the several.
+func (b *block) scatter(n int) {
+	if b.bounce == nil || !reads(b.r.Kind) {
+		return
+	}
+	whole := b.bounce[:n]
+	for _, v := range b.r.Ext.Vec {
+		whole = whole[copy(v, whole):]
+	}
+}
+
+// execTransfer makes the same call, and waits for it. The low bit of the event keeps a packet away from whatever port the handle may
+// belong to. On a handle that is not overlapped the call itself waits. A read of nothing only looks at the handle.
+func execTransfer(d *Driver, b *block) (int, error) {
+	r := b.r
+	if !b.known {
+		b.describe(b.h)
+	}
+	switch {
+	case b.pipe && r.Off >= 0:
+		return 0, windows.ERROR_SEEK_ON_DEVICE
+	case reads(r.Kind) && r.Wanted() == 0:
+		var flags uint32
+		return 0, win32.GetHandleInformation(b.h, &flags)
+	case b.disk && (r.Off == driver.CurrentOffset || !b.attached):
+		return d.transferAtPosition(b)
+	}
+	return d.transferWaiting(b, r.Off)
+}
+
+// positions are locks for files' positions: a handle's own is chosen by its number.
+type positions [32]sync.Mutex
+
+func (p *positions) of(h windows.Handle) *sync.Mutex { return &p[uintptr(h)/4%uintptr(len(p))] }
+
+// transferAtPosition uses and moves the file's own position, which an overlapped call doesn't, or else leaves it where it is, which a
+// synchronous one doesn't. It keeps others of this driver away from it meanwhile.
+func (d *Driver) transferAtPosition(b *block) (int, error) {
+	lock := d.positions.of(b.h)
+	lock.Lock()
+	defer lock.Unlock()
+	at, err := win32.Position(b.h)
+	if err != nil {
+		return 0, err
+	}
+	off := b.r.Off
+	if off != driver.CurrentOffset {
+		n, err := d.transferWaiting(b, off)
+		win32.SetPosition(b.h, at)
+		return n, err
+	}
+	n, err := d.transferWaiting(b, at)
+	if n == 0 {
+		return n, err
+	}
+	at += int64(n)
+	if b.appends && !reads(b.r.Kind) {
+		var st windows.ByHandleFileInformation
+		if windows.GetFileInformationByHandle(b.h, &st) == nil {
+			at = int64(st.FileSizeHigh)<<32 | int64(st.FileSizeLow)
+		}
+	}
+	win32.SetPosition(b.h, at)
+	return n, err
+}
+
+// transferWaiting makes b's call and waits for it, unless it is interrupted.
+func (d *Driver) transferWaiting(b *block, off int64) (int, error) {
+	if b.event == 0 {
+		var err error
+		if b.event, err = windows.CreateEvent(nil, 1, 0, nil); err != nil {
+			return 0, err
+		}
+	}
+	if err := windows.ResetEvent(b.event); err != nil {
+		return 0, err
+	}
+	if !d.enter(b) {
+		return 0, driver.ErrCanceled
+	}
+	defer d.leave(b)
+	errno := asErrno(b.issue(off, b.event|1))
+	if errno == windows.ERROR_IO_PENDING {
+		if _, err := windows.WaitForSingleObject(b.event, windows.INFINITE); err != nil {
+			panic("iocp: the system has a buffer and won't say until when: " + err.Error())
+		}
+		errno = errnoOf(windows.NTStatus(b.ov.Internal))
+	}
+	n := 0
+	if errno == 0 || errno == windows.ERROR_MORE_DATA || errno == windows.ERROR_OPERATION_ABORTED && b.ov.Internal != uintptr(windows.STATUS_PENDING) {
+		n = int(b.ov.InternalHigh)
+	}
+	b.scatter(n)
+	if errno == 0 {
+		return n, nil
+	}
+	return n, errno
+}

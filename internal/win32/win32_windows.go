@@ -1,0 +1,62 @@
+// Package win32 has the system calls that golang.org/x/sys/windows lacks, or has in a shape that the driver can't use. Each is
+// declared in mkwinsyscall's form, with the name and the meaning that MSDN gives it; go generate makes zsyscall_windows.go of
+// them.
+//
+// The addresses that these calls take are only good for the system until they return, unless the call is an overlapped one:
+// then whoever makes it keeps the OVERLAPPED and the buffer on the heap, reachable and pinned until the completion.
+package win32
+
+import "golang.org/x/sys/windows"
+
+//go:generate go run golang.org/x/sys/windows/mkwinsyscall -output zsyscall_windows.go win32_windows.go
+
+// OverlappedEntry is OVERLAPPED_ENTRY, one packet of a port. Overlapped is an address as a number: it may be anybody's who
+// uses a handle of the port, so it must be looked up and never just followed, and the collector must not take it for a pointer.
+type OverlappedEntry struct {
+	Key        uintptr
+	Overlapped uintptr
+	Internal   uintptr // the NTSTATUS; MSDN calls it reserved
+	Bytes      uint32
+	_          uint32
+}
+
+// Infinite, as a timeout in milliseconds, is no timeout: INFINITE.
+const Infinite = 1<<32 - 1
+
+// GetQueuedCompletionStatusEx takes at most count packets from port. It fails with WAIT_TIMEOUT when milliseconds have passed, and
+// with ERROR_ABANDONED_WAIT_0 on a port that is closed meanwhile. Only the first removed entries mean anything.
+//
+//sys	GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, count uint32, removed *uint32, milliseconds uint32, alertable bool) (err error) = kernel32.GetQueuedCompletionStatusEx
+
+// CancelSynchronousIo asks that the call which thread is blocked in end with ERROR_OPERATION_ABORTED. It fails with
+// ERROR_NOT_FOUND where there is none, or not yet. The handle needs THREAD_TERMINATE.
+//
+//sys	CancelSynchronousIo(thread windows.Handle) (err error) = kernel32.CancelSynchronousIo
+
+// PeekNamedPipe looks at what a pipe holds without taking it: read bytes into buf, available in all, left of the first message.
+// Every address may be nil. It works on anonymous pipes too, and waits behind a synchronous call on the same handle.
+//
+//sys	PeekNamedPipe(pipe windows.Handle, buf *byte, size uint32, read *uint32, available *uint32, left *uint32) (err error) = kernel32.PeekNamedPipe
+
+// ReadFile and WriteFile are those of package windows without their slices: an overlapped call's buffer is named by its address.
+// done may be nil if there is an OVERLAPPED, which has the count.
+//
+//sys	ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.ReadFile
+//sys	WriteFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.WriteFile
+
+// GetHandleInformation fails with ERROR_INVALID_HANDLE for what is not an open handle. It never waits.
+//
+//sys	GetHandleInformation(h windows.Handle, flags *uint32) (err error) = kernel32.GetHandleInformation
+
+// Information classes for NtQueryInformationFile that package windows doesn't name.
+const (
+	FileAccessInformation = 8  // uint32: the access mask that the handle was granted
+	FileModeInformation   = 16 // uint32: FILE_SYNCHRONOUS_IO_* and others that the file was opened with
+)
+
+// Mode asks how the file of h was opened, FILE_SYNCHRONOUS_IO_ALERT and _NONALERT among it. It waits behind a synchronous call on
+// the same file object: never call it where that matters.
+func Mode(h windows.Handle) (uint32, error) { return query32(h, FileModeInformation) }
+
+// Access asks what h may be used for: FILE_READ_DATA, FILE_APPEND_DATA and so on.
+func Access(h windows.Handle) (uint32, error) { return query32(h, FileAccessInformation) }
