@@ -82,6 +82,9 @@ func (d *Driver) Submit(r *driver.Request) bool {
 // SubmitChain leaves chains to the manager: the system has none.
 func (d *Driver) SubmitChain([]*driver.Request) bool { return false }
 
+// Own implements driver.Driver. Any goroutine will do, one at a time.
+func (d *Driver) Own() error { return nil }
+
 // Flush implements driver.Driver. It starts what owned mode has staged.
 func (d *Driver) Flush() error {
 	for b := d.staged.pop(); b != nil; b = d.staged.pop() {
