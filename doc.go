@@ -37,5 +37,6 @@
 // # Backends
 //
 // On Linux the manager uses io_uring; where that is not permitted or not there, and on other Unix systems, a pool of threads
-// with the same behaviour. [Stats] says which, and why. docs/how-it-works.md explains the rest.
+// with the same behaviour. On Windows it uses completion ports, for operations on handles; there is no File yet. [Stats] says
+// which, and why. docs/how-it-works.md explains the rest.
 package ringport
