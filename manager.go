@@ -130,11 +130,12 @@ func (m *Manager) abandon(op *Op) {
 // deliver makes op done and tells whoever waits for it: a goroutine in Do at once, a callback by putting op into calls.
 func (m *Manager) deliver(op *Op, calls *fifo[*Op]) {
 	for op != nil {
-		w, c, succeeded := op.waiter, op.chain, op.chain != nil && whole(&op.req)
+		// Once claimed, an operation without a callback may be started again, and have one.
+		w, c, owed, succeeded := op.waiter, op.chain, op.callback != nil, op.chain != nil && whole(&op.req)
 		if !m.claim(op) {
 			return
 		}
-		if op.callback != nil {
+		if owed {
 			calls.push(op)
 		} else if w != nil {
 			w.ch <- struct{}{} // from here on op is not ours

@@ -40,7 +40,7 @@ const (
 type Op struct {
 	req driver.Request
 
-	state    uint32                // opIdle, opActive, opDone
+	state    uint32                // opIdle, opActive, opOwed, opDone
 	cause    atomic.Pointer[error] // why it was cancelled; the first one counts
 	waiter   *waiter               // Do waits here, or nil
 	callback func(op *Op)          // Start's, or nil
