@@ -48,6 +48,12 @@ const Infinite = 1<<32 - 1
 //
 //sys	GetHandleInformation(h windows.Handle, flags *uint32) (err error) = kernel32.GetHandleInformation
 
+// QueryPerformanceCounter and QueryPerformanceFrequency are a clock that measures: its count, and by how much that grows in a second. Go's
+// own may stand still for milliseconds.
+//
+//sys	QueryPerformanceCounter(count *int64) (err error) = kernel32.QueryPerformanceCounter
+//sys	QueryPerformanceFrequency(perSecond *int64) (err error) = kernel32.QueryPerformanceFrequency
+
 // Information classes for NtQueryInformationFile that package windows doesn't name.
 const (
 	FileAccessInformation = 8  // uint32: the access mask that the handle was granted
