@@ -136,7 +136,7 @@ func (m *Manager) OpenFile(ctx context.Context, name string, flag int, perm fs.F
 		f.direct, err = true, goDirect(h)
 	}
 	if err != nil {
-		closeHandle(h)
+		m.closeHandle(h)
 		return nil, &OpError{Op: "open", Name: name, Err: err}
 	}
 	f.closeWhenLost()
@@ -169,14 +169,22 @@ func (m *Manager) adopt(h Handle, name string) (*File, error) {
 		return nil, err
 	}
 	f := &file{m: m, h: h, name: name, traits: what, why: os.ErrClosed, drained: make(chan struct{}, 1)}
-	if m.shared && what.regular && execHere != nil {
+	if m.shared && what.regular {
 		f.crowd = int64(runtime.GOMAXPROCS(0))
 	}
 	return &File{file: f}, nil
 }
 
 func (f *file) closeWhenLost() {
-	f.cleanup = runtime.AddCleanup(f, func(h Handle) { closeHandle(h) }, f.h)
+	m := f.m
+	f.cleanup = runtime.AddCleanup(f, func(h Handle) { m.closeHandle(h) }, f.h)
+}
+
+// closeHandle closes h by way of the driver, which must forget what it knows of it: the number may soon be another file's.
+func (m *Manager) closeHandle(h Handle) error {
+	r := driver.Request{Kind: driver.Close, FD: h}
+	m.drv.Here(&r)
+	return r.Err
 }
 
 // Open opens a file for reading, on the default manager. See [Manager.OpenFile].
@@ -256,7 +264,7 @@ func (f *File) Close() error {
 	if dir != nil {
 		dir.Close()
 	}
-	if err := closeHandle(f.h); err != nil {
+	if err := f.m.closeHandle(f.h); err != nil {
 		return f.failed("close", err)
 	}
 	return nil

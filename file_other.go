@@ -14,8 +14,6 @@ func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return 0, false
 
 func seekHandle(h Handle, offset int64, whence int) (int64, error) { return 0, ErrUnsupported }
 
-func closeHandle(h Handle) error { return ErrUnsupported }
-
 func duplicate(h Handle) (Handle, error) { return 0, ErrUnsupported }
 
 func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, nil, false }

@@ -65,14 +65,6 @@ func seekHandle(h Handle, offset int64, whence int) (int64, error) {
 	return unix.Seek(int(h), offset, whence)
 }
 
-// closeHandle: after EINTR the descriptor is closed all the same on Linux, and must not be closed again anywhere.
-func closeHandle(h Handle) error {
-	if err := unix.Close(int(h)); err != unix.EINTR {
-		return err
-	}
-	return nil
-}
-
 func duplicate(h Handle) (Handle, error) {
 	fd, err := unix.FcntlInt(uintptr(h), unix.F_DUPFD_CLOEXEC, 0)
 	return Handle(fd), err

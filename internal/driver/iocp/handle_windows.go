@@ -1,6 +1,7 @@
 package iocp
 
 import (
+	"sync"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -35,25 +36,47 @@ const probePatience = time.Second
 // before its first request, or the request waits for a packet that never comes.
 func (d *Driver) Attach(h driver.Handle) error {
 	t, err := d.probe(windows.Handle(h))
-	d.lock()
-	defer d.unlock()
 	if t.known {
-		d.handles[windows.Handle(h)] = &t
+		d.handles.set(windows.Handle(h), &t)
 	} else {
-		delete(d.handles, windows.Handle(h))
+		d.handles.forget(windows.Handle(h))
 	}
 	return err
+}
+
+// handles are the handles that were attached, or are known not to be attachable, under their numbers. They have a lock of their own in both
+// modes, since a file that nobody can reach any more is closed by whoever notices.
+type handles struct {
+	mu    sync.RWMutex
+	known map[windows.Handle]*traits
+}
+
+// of is what is known of h, nil if nothing is.
+func (hs *handles) of(h windows.Handle) *traits {
+	hs.mu.RLock()
+	defer hs.mu.RUnlock()
+	return hs.known[h]
+}
+
+func (hs *handles) set(h windows.Handle, t *traits) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.known[h] = t
+}
+
+func (hs *handles) forget(h windows.Handle) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	delete(hs.known, h)
 }
 
 // Detach implements driver.Driver: it takes h from the port, which Windows 8.1 and later can if nothing is in flight on it. It fails with
 // ErrUnsupported where the system can't (Wine); h then stays attached. A handle that is not attached is reported if it is not open.
 func (d *Driver) Detach(h driver.Handle) error {
-	d.lock()
-	defer d.unlock()
 	w := windows.Handle(h)
-	t := d.handles[w]
+	t := d.handles.of(w)
 	if t == nil || !t.attached {
-		delete(d.handles, w)
+		d.handles.forget(w)
 		var flags uint32
 		return win32.GetHandleInformation(w, &flags)
 	}
@@ -62,11 +85,11 @@ func (d *Driver) Detach(h driver.Handle) error {
 		case windows.ERROR_INVALID_FUNCTION, windows.ERROR_CALL_NOT_IMPLEMENTED, windows.ERROR_NOT_SUPPORTED, windows.ERROR_INVALID_PARAMETER:
 			return driver.ErrUnsupported
 		case windows.ERROR_INVALID_HANDLE:
-			delete(d.handles, w)
+			d.handles.forget(w)
 		}
 		return err
 	}
-	delete(d.handles, w)
+	d.handles.forget(w)
 	return nil
 }
 
@@ -159,7 +182,7 @@ func (d *Driver) handle(h driver.Handle) (windows.Handle, traits, bool) {
 		return d.files[i].h, d.files[i].traits, true
 	}
 	w := windows.Handle(h)
-	if t := d.handles[w]; t != nil {
+	if t := d.handles.of(w); t != nil {
 		return w, *t, true
 	}
 	return w, traits{}, true
@@ -192,10 +215,7 @@ func (d *Driver) duplicate(h windows.Handle, f *file) error {
 	if err := windows.DuplicateHandle(self, h, self, &f.h, 0, false, windows.DUPLICATE_SAME_ACCESS); err != nil {
 		return err
 	}
-	d.lock()
-	t := d.handles[h]
-	d.unlock()
-	if t != nil && t.attached {
+	if t := d.handles.of(h); t != nil && t.attached {
 		f.traits = *t
 		return nil
 	}

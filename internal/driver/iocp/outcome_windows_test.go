@@ -64,13 +64,25 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-func TestMilliseconds(t *testing.T) {
+// TestAlarm: a short wait is ended by the alarm alone, a long one by the system and well before its time.
+func TestAlarm(t *testing.T) {
+	d, err := Open(driver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
 	for _, c := range []struct {
 		timeout time.Duration
 		want    uint32
-	}{{-1, 1<<32 - 1}, {0, 0}, {1, 1}, {time.Millisecond, 1}, {time.Millisecond + 1, 2}, {1<<63 - 1, 1<<31 - 1}} {
-		if got := milliseconds(c.timeout); got != c.want {
+	}{{-1, 1<<32 - 1}, {0, 0}, {1, 1<<32 - 1}, {4 * tick, 1<<32 - 1}, {4*tick + 1, 32}, {time.Second, 968}, {1<<63 - 1, 1<<31 - 1}} {
+		if got := d.alarm.set(d, c.timeout); got != c.want {
 			t.Errorf("%v: %d, want %d", c.timeout, got, c.want)
+		}
+		d.alarm.stop()
+	}
+	for range 20 {
+		if n, err := d.Wait(nil, time.Millisecond); n != 0 || err != nil {
+			t.Errorf("%d, %v", n, err)
 		}
 	}
 }

@@ -233,7 +233,7 @@ func (d *Driver) startClose(r *driver.Request) bool {
 	if i, registered := r.FD.Registered(); registered {
 		d.files[i] = file{}
 	}
-	delete(d.handles, h)
+	d.handles.forget(h)
 	d.toWorker(r, h, t, false)
 	return false
 }
