@@ -21,7 +21,7 @@ import (
 // Files share their position with other descriptors of the same open file, as read(2) and write(2) do. Two Files on one such
 // position, or two processes, should not move it at the same moment.
 //
-// A file that nobody can reach any more is closed some time later, as an os.File is, unless it is descriptor 0, 1 or 2.
+// A file that nobody can reach any more is closed some time later, as an os.File is, unless it is standard input, output or error.
 // Programs that care about when, and about errors, call Close. The files of a caller-driven manager are its owner's to use.
 type File struct {
 	*file
@@ -151,14 +151,15 @@ func (m *Manager) NewFile(h Handle, name string) (*File, error) {
 	if err != nil {
 		return nil, &OpError{Op: "attach", Name: name, Err: err}
 	}
-	if h > 2 {
+	if !isStandard(h) {
 		f.closeWhenLost()
 	}
 	return f, nil
 }
 
 func (m *Manager) adopt(h Handle, name string) (*File, error) {
-	if err := m.guard(func() error { return m.drv.Attach(h) }); err != nil {
+	err := m.guard(func() error { return m.drv.Attach(h) })
+	if err != nil && err != driver.ErrNotOverlapped && err != driver.ErrOtherPort { // which only means that threads will have to block
 		return nil, err
 	}
 	if m.closing() {

@@ -48,6 +48,10 @@ const Infinite = 1<<32 - 1
 //
 //sys	GetHandleInformation(h windows.Handle, flags *uint32) (err error) = kernel32.GetHandleInformation
 
+// ReOpenFile opens what h refers to once more, as a file object of its own, with rights, sharing modes and FILE_FLAG_* of its own.
+//
+//sys	ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (again windows.Handle, err error) [failretval==windows.InvalidHandle] = kernel32.ReOpenFile
+
 // Information classes for NtQueryInformationFile that package windows doesn't name.
 const (
 	FileAccessInformation = 8  // uint32: the access mask that the handle was granted
@@ -60,3 +64,9 @@ func Mode(h windows.Handle) (uint32, error) { return query32(h, FileModeInformat
 
 // Access asks what h may be used for: FILE_READ_DATA, FILE_APPEND_DATA and so on.
 func Access(h windows.Handle) (uint32, error) { return query32(h, FileAccessInformation) }
+
+// AppendsOnly reports whether every write through h goes to the end of the file, wherever it is told to go: it may append and not write.
+func AppendsOnly(h windows.Handle) bool {
+	access, err := Access(h)
+	return err == nil && access&(windows.FILE_APPEND_DATA|windows.FILE_WRITE_DATA) == windows.FILE_APPEND_DATA
+}

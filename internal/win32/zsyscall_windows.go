@@ -44,6 +44,7 @@ var (
 	procGetHandleInformation        = modkernel32.NewProc("GetHandleInformation")
 	procGetQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatusEx")
 	procPeekNamedPipe               = modkernel32.NewProc("PeekNamedPipe")
+	procReOpenFile                  = modkernel32.NewProc("ReOpenFile")
 	procReadFile                    = modkernel32.NewProc("ReadFile")
 	procWriteFile                   = modkernel32.NewProc("WriteFile")
 )
@@ -79,6 +80,15 @@ func GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, 
 func PeekNamedPipe(pipe windows.Handle, buf *byte, size uint32, read *uint32, available *uint32, left *uint32) (err error) {
 	r1, _, e1 := syscall.SyscallN(procPeekNamedPipe.Addr(), uintptr(pipe), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(read)), uintptr(unsafe.Pointer(available)), uintptr(unsafe.Pointer(left)))
 	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (again windows.Handle, err error) {
+	r0, _, e1 := syscall.SyscallN(procReOpenFile.Addr(), uintptr(h), uintptr(access), uintptr(share), uintptr(flags))
+	again = windows.Handle(r0)
+	if again == windows.InvalidHandle {
 		err = errnoErr(e1)
 	}
 	return

@@ -27,8 +27,24 @@ type file struct {
 	traits
 }
 
-// probePatience is how long a handle may take to say what it is.
-const probePatience = time.Second
+// patience is how long a handle may take to answer a question.
+const patience = time.Second
+
+// Ask asks a question about a handle. Every question about a synchronous handle, its type included, waits while somebody reads from it
+// (stdin, above all), so that another goroutine asks. A handle that doesn't answer in time, ok is false, is such a one; the goroutine
+// waits on.
+func Ask[T any](question func() T) (answer T, ok bool) {
+	answers := make(chan T, 1)
+	go func() { answers <- question() }()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case answer = <-answers:
+		return answer, true
+	case <-late.C:
+		return answer, false
+	}
+}
 
 // Attach implements driver.Driver: it binds h to the port, for as long as what h refers to is open, duplicates included. Errors:
 // ERROR_INVALID_HANDLE, driver.ErrNotOverlapped and driver.ErrOtherPort; after the latter two, requests work nevertheless, on threads. A
@@ -93,8 +109,7 @@ func (d *Driver) Detach(h driver.Handle) error {
 	return nil
 }
 
-// probe attaches h and finds out what it is. Every question about a synchronous handle, its type included, waits while somebody
-// reads from it (stdin, above all), so that others ask, and a handle that doesn't answer is a synchronous one.
+// probe attaches h and finds out what it is.
 func (d *Driver) probe(h windows.Handle) (traits, error) {
 	if _, registered := driver.Handle(h).Registered(); registered || h == 0 || int(h) < 0 { // pseudo handles among them
 		return traits{}, windows.ERROR_INVALID_HANDLE
@@ -103,19 +118,14 @@ func (d *Driver) probe(h windows.Handle) (traits, error) {
 		t   traits
 		err error
 	}
-	answers := make(chan answer, 1)
-	go func() {
+	a, ok := Ask(func() answer {
 		t, err := attach(d.port, h)
-		answers <- answer{t, err}
-	}()
-	late := time.NewTimer(probePatience)
-	defer late.Stop()
-	select {
-	case a := <-answers:
-		return a.t, a.err
-	case <-late.C:
+		return answer{t, err}
+	})
+	if !ok {
 		return traits{}, driver.ErrNotOverlapped
 	}
+	return a.t, a.err
 }
 
 // attach binds h to port.
@@ -154,8 +164,7 @@ func (t *traits) describe(h windows.Handle) {
 	switch kind {
 	case windows.FILE_TYPE_DISK:
 		t.disk = true
-		access, err := win32.Access(h)
-		t.appends = err == nil && access&(windows.FILE_APPEND_DATA|windows.FILE_WRITE_DATA) == windows.FILE_APPEND_DATA
+		t.appends = win32.AppendsOnly(h)
 	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
 		t.plain = true
 		t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil

@@ -86,31 +86,3 @@ func TestAlarm(t *testing.T) {
 		}
 	}
 }
-
-func TestOpenMode(t *testing.T) {
-	const generic = windows.GENERIC_READ | windows.GENERIC_WRITE
-	for _, c := range []struct {
-		flags               int
-		access, disposition uint32
-	}{
-		{syscall.O_RDONLY, windows.GENERIC_READ, windows.OPEN_EXISTING},
-		{syscall.O_RDWR, generic, windows.OPEN_EXISTING},
-		{syscall.O_WRONLY | syscall.O_CREAT, windows.GENERIC_WRITE, windows.OPEN_ALWAYS},
-		{syscall.O_WRONLY | syscall.O_CREAT | syscall.O_EXCL, windows.GENERIC_WRITE, windows.CREATE_NEW},
-		{syscall.O_RDONLY | syscall.O_TRUNC, generic, windows.TRUNCATE_EXISTING},
-		{syscall.O_RDWR | syscall.O_CREAT | syscall.O_TRUNC, generic, windows.OPEN_ALWAYS},
-		{syscall.O_RDONLY | syscall.O_APPEND, windows.GENERIC_READ, windows.OPEN_EXISTING},
-	} {
-		access, disposition, attributes := openMode(uint32(c.flags), 0o666)
-		if access != c.access || disposition != c.disposition || attributes&windows.FILE_FLAG_OVERLAPPED == 0 {
-			t.Errorf("%#x: %#x, %d, %#x", c.flags, access, disposition, attributes)
-		}
-	}
-	access, _, _ := openMode(syscall.O_WRONLY|syscall.O_APPEND, 0)
-	if access&windows.FILE_APPEND_DATA == 0 || access&(windows.FILE_WRITE_DATA|windows.GENERIC_WRITE) != 0 {
-		t.Errorf("append: %#x", access)
-	}
-	if _, _, attributes := openMode(syscall.O_CREAT, 0o444); attributes&windows.FILE_ATTRIBUTE_READONLY == 0 {
-		t.Errorf("read-only: %#x", attributes)
-	}
-}
