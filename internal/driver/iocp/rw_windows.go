@@ -66,15 +66,20 @@ func (d *Driver) issued(b *block, errno syscall.Errno) bool {
 			n = int(b.ov.InternalHigh) // Wine leaves the call's own count 0
 		}
 		b.conclude(errno, n)
-		b.where = posted
-		if d.post(b) {
-			return false
-		}
-		b.where = limbo
-		b.detach()
-		return true
+		return d.doubt(b)
 	}
 	d.release(b)
+	return true
+}
+
+// doubt brings back b, whose result is set, when a packet of the system's may be in the port already, by one that follows it. The lock is held.
+func (d *Driver) doubt(b *block) (done bool) {
+	b.where = posted
+	if d.post(b) {
+		return false
+	}
+	b.where = limbo
+	b.detach()
 	return true
 }
 
