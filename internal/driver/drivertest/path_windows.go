@@ -19,6 +19,10 @@ var syncTests = []test{
 	{name: "Law3CancelFlushOfAPipe", run: cancelFlush},
 	{name: "Truncate", run: truncate},
 	{name: "Fallocate", run: fallocate},
+	{name: "FadviseIsIgnored", run: func(f *fixture) {
+		f.must(&driver.Request{Kind: driver.Fadvise, FD: f.openFile(f.tempFile(""), os.O_RDWR), Arg: 3}, 0)
+		f.fails(&driver.Request{Kind: driver.Fadvise, FD: badHandle}, windows.ERROR_INVALID_HANDLE)
+	}},
 }
 
 var pathTests = []test{
