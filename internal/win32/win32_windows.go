@@ -52,6 +52,12 @@ const Infinite = 1<<32 - 1
 //
 //sys	ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (again windows.Handle, err error) [failretval==windows.InvalidHandle] = kernel32.ReOpenFile
 
+// QueryPerformanceCounter is the clock with the finest grain, in units of which QueryPerformanceFrequency tells how many make a second. Neither
+// fails on a system that Go runs on.
+//
+//sys	QueryPerformanceCounter(count *int64) (err error) = kernel32.QueryPerformanceCounter
+//sys	QueryPerformanceFrequency(perSecond *int64) (err error) = kernel32.QueryPerformanceFrequency
+
 // Information classes for NtQueryInformationFile that package windows doesn't name.
 const (
 	FileAccessInformation = 8  // uint32: the access mask that the handle was granted

@@ -44,6 +44,8 @@ var (
 	procGetHandleInformation        = modkernel32.NewProc("GetHandleInformation")
 	procGetQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatusEx")
 	procPeekNamedPipe               = modkernel32.NewProc("PeekNamedPipe")
+	procQueryPerformanceCounter     = modkernel32.NewProc("QueryPerformanceCounter")
+	procQueryPerformanceFrequency   = modkernel32.NewProc("QueryPerformanceFrequency")
 	procReOpenFile                  = modkernel32.NewProc("ReOpenFile")
 	procReadFile                    = modkernel32.NewProc("ReadFile")
 	procWriteFile                   = modkernel32.NewProc("WriteFile")
@@ -79,6 +81,22 @@ func GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, 
 
 func PeekNamedPipe(pipe windows.Handle, buf *byte, size uint32, read *uint32, available *uint32, left *uint32) (err error) {
 	r1, _, e1 := syscall.SyscallN(procPeekNamedPipe.Addr(), uintptr(pipe), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(read)), uintptr(unsafe.Pointer(available)), uintptr(unsafe.Pointer(left)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func QueryPerformanceCounter(count *int64) (err error) {
+	r1, _, e1 := syscall.SyscallN(procQueryPerformanceCounter.Addr(), uintptr(unsafe.Pointer(count)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func QueryPerformanceFrequency(perSecond *int64) (err error) {
+	r1, _, e1 := syscall.SyscallN(procQueryPerformanceFrequency.Addr(), uintptr(unsafe.Pointer(perSecond)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
