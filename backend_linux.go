@@ -11,6 +11,3 @@ var backends = []backend{
 	{BackendIOUring, func(o driver.Options) (driver.Driver, error) { return uring.Open(o) }},
 	{BackendPool, func(o driver.Options) (driver.Driver, error) { return pool.Open(o) }},
 }
-
-// execHere runs a request's system call on the calling goroutine.
-var execHere = pool.Exec

@@ -10,7 +10,4 @@ var backends = []backend{
 	{BackendIOCP, func(o driver.Options) (driver.Driver, error) { return iocp.Open(o) }},
 }
 
-// execHere runs a request's system call on the calling goroutine; nil: this system has no such way yet.
-var execHere func(*driver.Request)
-
 func isRegular(h Handle) bool { return false }

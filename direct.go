@@ -3,7 +3,6 @@ package ringport
 import (
 	"errors"
 	"io"
-	"syscall"
 
 	"github.com/ringport/ringport/internal/mem"
 )
@@ -19,7 +18,7 @@ func AlignedBuffer(size int) []byte { return mem.Aligned(size, DirectAlignment) 
 // MisalignedError says that the system refused direct I/O, and what of it is not a multiple of DirectAlignment.
 type MisalignedError struct {
 	What string // "buffer address", "buffer length" or "offset"
-	Err  error  // the system's answer, EINVAL
+	Err  error  // the system's answer, EINVAL or ERROR_INVALID_PARAMETER
 }
 
 // Error says what is misaligned.
@@ -32,7 +31,7 @@ func (e *MisalignedError) Unwrap() error { return e.Err }
 
 // explain makes a MisalignedError of err, if that is what it is.
 func (f *File) explain(err error, off int64, bufs ...[]byte) error {
-	if err == nil || !f.direct || !errors.Is(err, syscall.EINVAL) {
+	if err == nil || !f.direct || !errors.Is(err, errInvalid) {
 		return err
 	}
 	if off == CurrentOffset {

@@ -1,4 +1,4 @@
-//go:build !linux && !freebsd && !netbsd && !dragonfly && !darwin
+//go:build !linux && !freebsd && !netbsd && !dragonfly && !darwin && !windows
 
 package ringport
 

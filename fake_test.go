@@ -42,6 +42,7 @@ func (d *fakeDriver) Submit(r *driver.Request) bool {
 	d.mu.Unlock()
 	return false
 }
+func (d *fakeDriver) Here(r *driver.Request)              { r.Err = driver.ErrUnsupported }
 func (d *fakeDriver) SubmitChain([]*driver.Request) bool  { return false }
 func (d *fakeDriver) Flush() error                        { return nil }
 func (d *fakeDriver) Own() error                          { return nil }

@@ -21,7 +21,7 @@ import (
 // Files share their position with other descriptors of the same open file, as read(2) and write(2) do. Two Files on one such
 // position, or two processes, should not move it at the same moment.
 //
-// A file that nobody can reach any more is closed some time later, as an os.File is, unless it is descriptor 0, 1 or 2.
+// A file that nobody can reach any more is closed some time later, as an os.File is, unless it is standard input, output or error.
 // Programs that care about when, and about errors, call Close. The files of a caller-driven manager are its owner's to use.
 type File struct {
 	*file
@@ -136,7 +136,7 @@ func (m *Manager) OpenFile(ctx context.Context, name string, flag int, perm fs.F
 		f.direct, err = true, goDirect(h)
 	}
 	if err != nil {
-		closeHandle(h)
+		m.closeHandle(h)
 		return nil, &OpError{Op: "open", Name: name, Err: err}
 	}
 	f.closeWhenLost()
@@ -151,14 +151,15 @@ func (m *Manager) NewFile(h Handle, name string) (*File, error) {
 	if err != nil {
 		return nil, &OpError{Op: "attach", Name: name, Err: err}
 	}
-	if h > 2 {
+	if !isStandard(h) {
 		f.closeWhenLost()
 	}
 	return f, nil
 }
 
 func (m *Manager) adopt(h Handle, name string) (*File, error) {
-	if err := m.guard(func() error { return m.drv.Attach(h) }); err != nil {
+	err := m.guard(func() error { return m.drv.Attach(h) })
+	if err != nil && err != driver.ErrNotOverlapped && err != driver.ErrOtherPort { // which only means that threads will have to block
 		return nil, err
 	}
 	if m.closing() {
@@ -169,14 +170,22 @@ func (m *Manager) adopt(h Handle, name string) (*File, error) {
 		return nil, err
 	}
 	f := &file{m: m, h: h, name: name, traits: what, why: os.ErrClosed, drained: make(chan struct{}, 1)}
-	if m.shared && what.regular && execHere != nil {
+	if m.shared && what.regular {
 		f.crowd = int64(runtime.GOMAXPROCS(0))
 	}
 	return &File{file: f}, nil
 }
 
 func (f *file) closeWhenLost() {
-	f.cleanup = runtime.AddCleanup(f, func(h Handle) { closeHandle(h) }, f.h)
+	m := f.m
+	f.cleanup = runtime.AddCleanup(f, func(h Handle) { m.closeHandle(h) }, f.h)
+}
+
+// closeHandle closes h by way of the driver, which must forget what it knows of it: the number may soon be another file's.
+func (m *Manager) closeHandle(h Handle) error {
+	r := driver.Request{Kind: driver.Close, FD: h}
+	m.drv.Here(&r)
+	return r.Err
 }
 
 // Open opens a file for reading, on the default manager. See [Manager.OpenFile].
@@ -256,7 +265,7 @@ func (f *File) Close() error {
 	if dir != nil {
 		dir.Close()
 	}
-	if err := closeHandle(f.h); err != nil {
+	if err := f.m.closeHandle(f.h); err != nil {
 		return f.failed("close", err)
 	}
 	return nil

@@ -106,7 +106,7 @@ func (f *File) ReadDir(n int) ([]fs.DirEntry, error) {
 	return dir.ReadDir(n)
 }
 
-// directoryReader is an os.File on the same open directory, and so on the same position.
+// directoryReader is an os.File that reads the same directory.
 func (f *file) directoryReader() (*os.File, error) {
 	if !f.directory {
 		return nil, syscall.ENOTDIR
@@ -114,7 +114,7 @@ func (f *file) directoryReader() (*os.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.dir == nil {
-		h, err := duplicate(f.h)
+		h, err := openDirectory(f.h)
 		if err != nil {
 			return nil, err
 		}

@@ -1,12 +1,19 @@
-//go:build !unix
+//go:build !unix && !windows
 
 package ringport
 
+import "syscall"
+
 // There is no backend for this system yet, so that no File can be made.
+
+// errInvalid is the system's word for arguments that it can't use.
+const errInvalid = syscall.EINVAL
 
 func describe(h Handle) (traits, error) { return traits{}, ErrUnsupported }
 
 func openWaits(name string, flag int) bool { return false }
+
+func isStandard(h Handle) bool { return false }
 
 func readHere(h Handle, p []byte, off int64) int { return -1 }
 
@@ -14,8 +21,6 @@ func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return 0, false
 
 func seekHandle(h Handle, offset int64, whence int) (int64, error) { return 0, ErrUnsupported }
 
-func closeHandle(h Handle) error { return ErrUnsupported }
-
-func duplicate(h Handle) (Handle, error) { return 0, ErrUnsupported }
+func openDirectory(h Handle) (Handle, error) { return 0, ErrUnsupported }
 
 func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, nil, false }

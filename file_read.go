@@ -27,7 +27,7 @@ func (f *File) Read(p []byte) (int, error) {
 }
 
 // ReadAt reads len(p) bytes from off bytes after the start of the file on. It returns fewer only with an error: io.EOF at the
-// end of the file. ErrNegativeOffset; ESPIPE for what has no positions. See pread(2).
+// end of the file. ErrNegativeOffset; ESPIPE for what has no positions, on Windows too. See pread(2).
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if f == nil || f.file == nil {
 		return 0, errNoFile("read")

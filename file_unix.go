@@ -12,6 +12,9 @@ import (
 	"github.com/ringport/ringport/internal/driver/pool"
 )
 
+// errInvalid is the system's word for arguments that it can't use.
+const errInvalid = syscall.EINVAL
+
 // describe finds out what h is.
 func describe(h Handle) (what traits, err error) {
 	fd := int(h)
@@ -52,6 +55,9 @@ func openWaits(name string, flag int) bool {
 	return mode == unix.S_IFIFO || mode == unix.S_IFCHR
 }
 
+// isStandard reports whether h is standard input, output or error.
+func isStandard(h Handle) bool { return h <= 2 }
+
 // readHere reads at off and blocks the thread meanwhile. It returns a negative number if that fails.
 func readHere(h Handle, p []byte, off int64) int {
 	n, _ := syscall.Pread(int(h), p, off) // not unix.Pread, which gets to the same by way of assembly, 5 ns later
@@ -65,15 +71,8 @@ func seekHandle(h Handle, offset int64, whence int) (int64, error) {
 	return unix.Seek(int(h), offset, whence)
 }
 
-// closeHandle: after EINTR the descriptor is closed all the same on Linux, and must not be closed again anywhere.
-func closeHandle(h Handle) error {
-	if err := unix.Close(int(h)); err != unix.EINTR {
-		return err
-	}
-	return nil
-}
-
-func duplicate(h Handle) (Handle, error) {
+// openDirectory is another descriptor of the directory h, which shares its position.
+func openDirectory(h Handle) (Handle, error) {
 	fd, err := unix.FcntlInt(uintptr(h), unix.F_DUPFD_CLOEXEC, 0)
 	return Handle(fd), err
 }

@@ -22,7 +22,7 @@ func (m *Manager) doHere(op *Op) bool {
 
 // runHere makes op's system call and claims its result.
 func (m *Manager) runHere(op *Op) {
-	execHere(&op.req)
+	m.drv.Here(&op.req)
 	m.count(&m.counters.inline[op.req.Kind])
 	m.claim(op)
 }
@@ -30,7 +30,7 @@ func (m *Manager) runHere(op *Op) {
 // doChainHere runs a chain that ends with a sync, such as an append to a log. A sync keeps a thread busy on every backend, and
 // the caller's is as good as any.
 func (m *Manager) doChainHere(ctx context.Context, ops []*Op) (done bool, err error) {
-	if !m.shared || execHere == nil || ctx.Done() != nil || !syncs(ops[len(ops)-1]) {
+	if !m.shared || ctx.Done() != nil || !syncs(ops[len(ops)-1]) {
 		return false, nil
 	}
 	for _, op := range ops {
@@ -56,7 +56,7 @@ func (m *Manager) doChainHere(ctx context.Context, ops []*Op) (done bool, err er
 			m.claim(op)
 			continue
 		}
-		execHere(&op.req)
+		m.drv.Here(&op.req)
 		broken = !whole(&op.req)
 		m.count(&m.counters.inline[op.req.Kind])
 		m.claim(op)

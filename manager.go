@@ -201,7 +201,7 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	if err := m.begin(op); err != nil {
 		return 0, err
 	}
-	if m.shared && execHere != nil && op.req.Flags&driver.Regular != 0 && ctx.Done() == nil {
+	if m.shared && op.req.Flags&driver.Regular != 0 && ctx.Done() == nil {
 		if m.doHere(op) {
 			return op.Result()
 		}
@@ -394,9 +394,9 @@ func (m *Manager) guard(f func() error) error {
 	return f()
 }
 
-// Pollable returns a descriptor that polls readable while Step has something to do other than timeouts (see NextTimeout),
-// to wait on in a foreign event loop: flush, wait for the descriptor or the next timeout, step with a timeout of 0. ok is
-// false on a threaded manager and on backends without one.
+// Pollable returns a descriptor that polls readable (Windows: a handle that is signaled, see WaitForMultipleObjects) while Step has
+// something to do other than timeouts (see NextTimeout), to wait on in a foreign event loop: flush, wait for the descriptor or the
+// next timeout, step with a timeout of 0. ok is false on a threaded manager and on backends without one.
 func (m *Manager) Pollable() (h Handle, ok bool) {
 	if m.shared || m.loop.closed {
 		return 0, false

@@ -106,6 +106,11 @@ type Driver interface {
 	// In owned mode it only queues. With Flags&More the system call may be left to the next Submit without it, or Flush.
 	Submit(r *Request) (done bool)
 
+	// Here carries out r on the calling goroutine, which it blocks meanwhile, and returns when N and Err are set. It is for callers
+	// that would do nothing but wait, on requests that end by themselves: there is no cancel. FD is no registered file. Any goroutine
+	// may call it with a Close, even after the driver's own Close; in owned mode all else is the owner's.
+	Here(r *Request)
+
 	// SubmitChain starts rs as one linked chain: each starts when the one before it has succeeded in full; after a
 	// failure, a short transfer or a cancel the rest come back with ErrCanceled. All come back through Wait. It reports
 	// false, having done nothing, if the platform cannot link these requests; the manager then runs the chain itself.

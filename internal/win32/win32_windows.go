@@ -48,8 +48,12 @@ const Infinite = 1<<32 - 1
 //
 //sys	GetHandleInformation(h windows.Handle, flags *uint32) (err error) = kernel32.GetHandleInformation
 
-// QueryPerformanceCounter and QueryPerformanceFrequency are a clock that measures: its count, and by how much that grows in a second. Go's
-// own may stand still for milliseconds.
+// ReOpenFile opens what h refers to once more, as a file object of its own, with rights, sharing modes and FILE_FLAG_* of its own.
+//
+//sys	ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (again windows.Handle, err error) [failretval==windows.InvalidHandle] = kernel32.ReOpenFile
+
+// QueryPerformanceCounter is the clock with the finest grain, in units of which QueryPerformanceFrequency tells how many make a second. Neither
+// fails on a system that Go runs on.
 //
 //sys	QueryPerformanceCounter(count *int64) (err error) = kernel32.QueryPerformanceCounter
 //sys	QueryPerformanceFrequency(perSecond *int64) (err error) = kernel32.QueryPerformanceFrequency
@@ -66,3 +70,9 @@ func Mode(h windows.Handle) (uint32, error) { return query32(h, FileModeInformat
 
 // Access asks what h may be used for: FILE_READ_DATA, FILE_APPEND_DATA and so on.
 func Access(h windows.Handle) (uint32, error) { return query32(h, FileAccessInformation) }
+
+// AppendsOnly reports whether every write through h goes to the end of the file, wherever it is told to go: it may append and not write.
+func AppendsOnly(h windows.Handle) bool {
+	access, err := Access(h)
+	return err == nil && access&(windows.FILE_APPEND_DATA|windows.FILE_WRITE_DATA) == windows.FILE_APPEND_DATA
+}

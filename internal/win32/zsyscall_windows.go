@@ -46,6 +46,7 @@ var (
 	procPeekNamedPipe               = modkernel32.NewProc("PeekNamedPipe")
 	procQueryPerformanceCounter     = modkernel32.NewProc("QueryPerformanceCounter")
 	procQueryPerformanceFrequency   = modkernel32.NewProc("QueryPerformanceFrequency")
+	procReOpenFile                  = modkernel32.NewProc("ReOpenFile")
 	procReadFile                    = modkernel32.NewProc("ReadFile")
 	procWriteFile                   = modkernel32.NewProc("WriteFile")
 )
@@ -97,6 +98,15 @@ func QueryPerformanceCounter(count *int64) (err error) {
 func QueryPerformanceFrequency(perSecond *int64) (err error) {
 	r1, _, e1 := syscall.SyscallN(procQueryPerformanceFrequency.Addr(), uintptr(unsafe.Pointer(perSecond)))
 	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (again windows.Handle, err error) {
+	r0, _, e1 := syscall.SyscallN(procReOpenFile.Addr(), uintptr(h), uintptr(access), uintptr(share), uintptr(flags))
+	again = windows.Handle(r0)
+	if again == windows.InvalidHandle {
 		err = errnoErr(e1)
 	}
 	return

@@ -23,11 +23,6 @@ var handleTests = []test{
 	{name: "ThreadsEndWhenIdle", run: threadsEnd},
 	{name: "PacketsOfOthersAreIgnored", run: foreignPackets},
 	{name: "Detach", run: detach},
-	{name: "Pollable", run: func(f *fixture) {
-		if h, ok := f.d.Pollable(); ok {
-			f.Errorf("pollable: %#x", h)
-		}
-	}},
 }
 
 // adopt makes h the fixture's to close, and expects Attach to say want.

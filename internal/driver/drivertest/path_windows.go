@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/windows"
 
@@ -18,10 +19,15 @@ var syncTests = []test{
 	{name: "Law3CancelFlushOfAPipe", run: cancelFlush},
 	{name: "Truncate", run: truncate},
 	{name: "Fallocate", run: fallocate},
+	{name: "FadviseIsIgnored", run: func(f *fixture) {
+		f.must(&driver.Request{Kind: driver.Fadvise, FD: f.openFile(f.tempFile(""), os.O_RDWR), Arg: 3}, 0)
+		f.fails(&driver.Request{Kind: driver.Fadvise, FD: badHandle}, windows.ERROR_INVALID_HANDLE)
+	}},
 }
 
 var pathTests = []test{
 	{name: "Open", run: open},
+	{name: "OpenEmptied", run: openEmptied},
 	{name: "OpenRelative", run: openRelative},
 	{name: "OpenLongPath", run: openLong},
 	{name: "Close", run: closeKind},
@@ -118,6 +124,24 @@ func open(f *fixture) {
 	if s := f.content(path); s != "x" {
 		f.Errorf("%q", s)
 	}
+	f.fails(openRequest(filepath.Dir(path), os.O_RDWR), syscall.EISDIR)
+	f.fails(openRequest(path, 1<<22), windows.ERROR_INVALID_PARAMETER) // a bit that stands for nothing
+}
+
+// openEmptied: what is emptied may be written to no more than it would be otherwise.
+func openEmptied(f *fixture) {
+	path := f.tempFile("content")
+	f.fails(write(f.opened(openRequest(path, os.O_RDONLY|os.O_TRUNC)), "x", 0), windows.ERROR_ACCESS_DENIED)
+	if s := f.content(path); s != "" {
+		f.Errorf("%q", s)
+	}
+	h := f.opened(openRequest(path, os.O_RDWR|os.O_APPEND|os.O_TRUNC))
+	f.must(write(h, "one", 0), 3)
+	f.must(write(h, "two", 0), 3)
+	if s := f.content(path); s != "onetwo" {
+		f.Errorf("%q", s)
+	}
+	f.must(write(f.opened(openRequest("NUL", os.O_WRONLY|os.O_CREATE|os.O_TRUNC)), "x", 0), 1)
 }
 
 func openRelative(f *fixture) {

@@ -92,3 +92,6 @@ func take(h driver.Handle, bytes int) (string, error) {
 		}
 	}
 }
+
+// pollsReadable asks whether a foreign loop that waits for h would go on.
+func pollsReadable(h driver.Handle) bool { return ready(h, unix.POLLIN) }

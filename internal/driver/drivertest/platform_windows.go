@@ -111,3 +111,9 @@ func pastPort(h driver.Handle, call func(*windows.Overlapped) error) (n uint32, 
 	err = windows.GetOverlappedResult(windows.Handle(h), o, &n, true)
 	return n, err
 }
+
+// pollsReadable asks whether a foreign loop that waits for h would go on.
+func pollsReadable(h driver.Handle) bool {
+	signaled, err := windows.WaitForSingleObject(windows.Handle(h), 0)
+	return err == nil && signaled == windows.WAIT_OBJECT_0
+}

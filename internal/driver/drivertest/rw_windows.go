@@ -269,7 +269,6 @@ func registeredFiles(f *fixture) {
 func unsupported(f *fixture) {
 	r, w := f.pipe()
 	f.fails(&driver.Request{Kind: driver.Splice, FD: r, Ext: &driver.Ext{FD2: w}, Len: 4}, driver.ErrUnsupported)
-	f.fails(&driver.Request{Kind: driver.Fadvise, FD: r}, driver.ErrUnsupported)
 	f.fails(&driver.Request{Kind: driver.Poll, FD: r, Arg: 1}, driver.ErrUnsupported)
 	f.fails(&driver.Request{Kind: driver.Raw, Ext: &driver.Ext{}}, driver.ErrUnsupported)
 }

@@ -30,8 +30,6 @@ var waitTests = []test{
 	{name: "Law5WaitingOpensStarveNobody", run: starveNobody, threads: 2},
 	{name: "Law5WaitingReadsStarveNobody", run: readsStarveNobody, threads: 1},
 	{name: "ThreadsAreBounded", run: boundedThreads, threads: 3},
-	{name: "Pollable", run: pollable},
-	{name: "Law5PollableAfterWake", run: pollableAfterWake, modes: ownedOnly},
 	{name: "Law5IdleUsesNoCPU", run: idle},
 }
 
@@ -418,67 +416,4 @@ func boundedThreads(f *fixture) {
 		}
 	}
 	f.drain()
-}
-
-// pollable: readable exactly while Wait has something to return.
-func pollable(f *fixture) {
-	h, ok := f.d.Pollable()
-	if !ok {
-		f.Fatal("every driver has one on Unix")
-	}
-	settle := func() {
-		for ready(h, unix.POLLIN) { // answers to cancels and the like
-			f.collect(0)
-		}
-	}
-	settle()
-	r, w := f.pipe()
-	for i := range 50 {
-		q := read(r, 8, driver.CurrentOffset)
-		f.start(q)
-		f.flush()
-		settle()
-		if !f.isBack(q) && i%2 == 0 {
-			f.stay(q)
-			settle()
-		}
-		f.put(w, "data")
-		for !ready(h, unix.POLLIN) {
-			runtime.Gosched()
-		}
-		for !f.isBack(q) {
-			if f.collect(0) == 0 && !ready(h, unix.POLLIN) && !f.isBack(q) {
-				// The look has started it again; what ends it makes the handle readable again.
-				for !ready(h, unix.POLLIN) {
-					runtime.Gosched()
-				}
-			}
-		}
-		if got(q) != "data" {
-			f.Fatalf("%q, %v", got(q), q.Err)
-		}
-		settle()
-	}
-}
-
-// pollableAfterWake: a foreign loop that waits for the handle steps when it is woken.
-func pollableAfterWake(f *fixture) {
-	h, ok := f.d.Pollable()
-	if !ok {
-		f.Fatal("every driver has one on Unix")
-	}
-	for range 100 {
-		f.collect(0)
-		f.flush()
-		var wg sync.WaitGroup
-		wg.Go(f.d.Wake)
-		for !ready(h, unix.POLLIN) {
-			runtime.Gosched()
-		}
-		wg.Wait()
-		f.collect(0)
-		for ready(h, unix.POLLIN) {
-			f.collect(0)
-		}
-	}
 }

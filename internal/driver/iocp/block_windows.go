@@ -51,6 +51,7 @@ const (
 	pending          // the system has it: its packet
 	posted           // it is done: the packet that the driver has posted for it
 	onWorker         // a worker has it: the packet that the worker posts
+	here             // the caller of Here carries it out
 	limbo            // its request is back; a packet may still come, and could not be outrun: nobody, ever
 )
 

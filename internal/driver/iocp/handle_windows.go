@@ -1,6 +1,7 @@
 package iocp
 
 import (
+	"sync"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -26,8 +27,24 @@ type file struct {
 	traits
 }
 
-// probePatience is how long a handle may take to say what it is.
-const probePatience = time.Second
+// patience is how long a handle may take to answer a question.
+const patience = time.Second
+
+// Ask asks a question about a handle. Every question about a synchronous handle, its type included, waits while somebody reads from it
+// (stdin, above all), so that another goroutine asks. A handle that doesn't answer in time, ok is false, is such a one; the goroutine
+// waits on.
+func Ask[T any](question func() T) (answer T, ok bool) {
+	answers := make(chan T, 1)
+	go func() { answers <- question() }()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case answer = <-answers:
+		return answer, true
+	case <-late.C:
+		return answer, false
+	}
+}
 
 // Attach implements driver.Driver: it binds h to the port, for as long as what h refers to is open, duplicates included. Errors:
 // ERROR_INVALID_HANDLE, driver.ErrNotOverlapped and driver.ErrOtherPort; after the latter two, requests work nevertheless, on threads. A
@@ -35,25 +52,47 @@ const probePatience = time.Second
 // before its first request, or the request waits for a packet that never comes.
 func (d *Driver) Attach(h driver.Handle) error {
 	t, err := d.probe(windows.Handle(h))
-	d.lock()
-	defer d.unlock()
 	if t.known {
-		d.handles[windows.Handle(h)] = &t
+		d.handles.set(windows.Handle(h), &t)
 	} else {
-		delete(d.handles, windows.Handle(h))
+		d.handles.forget(windows.Handle(h))
 	}
 	return err
+}
+
+// handles are the handles that were attached, or are known not to be attachable, under their numbers. They have a lock of their own in both
+// modes, since a file that nobody can reach any more is closed by whoever notices.
+type handles struct {
+	mu    sync.RWMutex
+	known map[windows.Handle]*traits
+}
+
+// of is what is known of h, nil if nothing is.
+func (hs *handles) of(h windows.Handle) *traits {
+	hs.mu.RLock()
+	defer hs.mu.RUnlock()
+	return hs.known[h]
+}
+
+func (hs *handles) set(h windows.Handle, t *traits) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.known[h] = t
+}
+
+func (hs *handles) forget(h windows.Handle) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	delete(hs.known, h)
 }
 
 // Detach implements driver.Driver: it takes h from the port, which Windows 8.1 and later can if nothing is in flight on it. It fails with
 // ErrUnsupported where the system can't (Wine); h then stays attached. A handle that is not attached is reported if it is not open.
 func (d *Driver) Detach(h driver.Handle) error {
-	d.lock()
-	defer d.unlock()
 	w := windows.Handle(h)
-	t := d.handles[w]
+	t := d.handles.of(w)
 	if t == nil || !t.attached {
-		delete(d.handles, w)
+		d.handles.forget(w)
 		var flags uint32
 		return win32.GetHandleInformation(w, &flags)
 	}
@@ -62,16 +101,15 @@ func (d *Driver) Detach(h driver.Handle) error {
 		case windows.ERROR_INVALID_FUNCTION, windows.ERROR_CALL_NOT_IMPLEMENTED, windows.ERROR_NOT_SUPPORTED, windows.ERROR_INVALID_PARAMETER:
 			return driver.ErrUnsupported
 		case windows.ERROR_INVALID_HANDLE:
-			delete(d.handles, w)
+			d.handles.forget(w)
 		}
 		return err
 	}
-	delete(d.handles, w)
+	d.handles.forget(w)
 	return nil
 }
 
-// probe attaches h and finds out what it is. Every question about a synchronous handle, its type included, waits while somebody
-// reads from it (stdin, above all), so that others ask, and a handle that doesn't answer is a synchronous one.
+// probe attaches h and finds out what it is.
 func (d *Driver) probe(h windows.Handle) (traits, error) {
 	if _, registered := driver.Handle(h).Registered(); registered || h == 0 || int(h) < 0 { // pseudo handles among them
 		return traits{}, windows.ERROR_INVALID_HANDLE
@@ -80,19 +118,14 @@ func (d *Driver) probe(h windows.Handle) (traits, error) {
 		t   traits
 		err error
 	}
-	answers := make(chan answer, 1)
-	go func() {
+	a, ok := Ask(func() answer {
 		t, err := attach(d.port, h)
-		answers <- answer{t, err}
-	}()
-	late := time.NewTimer(probePatience)
-	defer late.Stop()
-	select {
-	case a := <-answers:
-		return a.t, a.err
-	case <-late.C:
+		return answer{t, err}
+	})
+	if !ok {
 		return traits{}, driver.ErrNotOverlapped
 	}
+	return a.t, a.err
 }
 
 // attach binds h to port.
@@ -131,8 +164,7 @@ func (t *traits) describe(h windows.Handle) {
 	switch kind {
 	case windows.FILE_TYPE_DISK:
 		t.disk = true
-		access, err := win32.Access(h)
-		t.appends = err == nil && access&(windows.FILE_APPEND_DATA|windows.FILE_WRITE_DATA) == windows.FILE_APPEND_DATA
+		t.appends = win32.AppendsOnly(h)
 	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
 		t.plain = true
 		t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil
@@ -159,7 +191,7 @@ func (d *Driver) handle(h driver.Handle) (windows.Handle, traits, bool) {
 		return d.files[i].h, d.files[i].traits, true
 	}
 	w := windows.Handle(h)
-	if t := d.handles[w]; t != nil {
+	if t := d.handles.of(w); t != nil {
 		return w, *t, true
 	}
 	return w, traits{}, true
@@ -192,10 +224,7 @@ func (d *Driver) duplicate(h windows.Handle, f *file) error {
 	if err := windows.DuplicateHandle(self, h, self, &f.h, 0, false, windows.DUPLICATE_SAME_ACCESS); err != nil {
 		return err
 	}
-	d.lock()
-	t := d.handles[h]
-	d.unlock()
-	if t != nil && t.attached {
+	if t := d.handles.of(h); t != nil && t.attached {
 		f.traits = *t
 		return nil
 	}

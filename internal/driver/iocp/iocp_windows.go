@@ -24,14 +24,16 @@ type Driver struct {
 	spare     []*block
 	byAddress map[uintptr]*block
 	pin       runtime.Pinner
-	staged    list                       // owned mode: not yet started
-	done      []*driver.Request          // back, without a packet
-	handles   map[windows.Handle]*traits // attached, or known not to be attachable
-	files     []file                     // registered: our own duplicates
-	bufs      [][]byte                   // registered
+	staged    list              // owned mode: not yet started
+	done      []*driver.Request // back, without a packet
+	polled    bool              // somebody waits for the port: see keep
+	files     []file            // registered: our own duplicates
+	bufs      [][]byte          // registered
 
 	entries []win32.OverlappedEntry // whoever is in Wait
+	alarm   alarm                   // the same
 
+	handles   handles
 	positions positions
 	workers
 }
@@ -43,7 +45,8 @@ const defaultMaxThreads = 32 // where most disks are busy
 // Open makes a driver with a completion port of its own. Options.MaxThreads is how many threads it may block at a time in calls
 // that end by themselves; zero: 32. Options.Depth means nothing here. The error is the system's.
 func Open(o driver.Options) (*Driver, error) {
-	d := &Driver{owned: o.Owned, byAddress: map[uintptr]*block{}, handles: map[windows.Handle]*traits{}}
+	d := &Driver{owned: o.Owned, byAddress: map[uintptr]*block{}}
+	d.handles.known = map[windows.Handle]*traits{}
 	d.workers.init(o.MaxThreads)
 	// As many threads as want to may run at once: those that leave the wait run other goroutines and count as running.
 	port, err := windows.CreateIoCompletionPort(windows.InvalidHandle, 0, 0, 1<<32-1)
@@ -89,7 +92,7 @@ func (d *Driver) Own() error { return nil }
 func (d *Driver) Flush() error {
 	for b := d.staged.pop(); b != nil; b = d.staged.pop() {
 		if r := d.release(b); d.start(r) {
-			d.done = append(d.done, r)
+			d.keep(r)
 		}
 	}
 	return nil
@@ -140,21 +143,17 @@ func (d *Driver) cancel(b *block) {
 	case staged:
 		d.staged.remove(b)
 		b.r.Err = driver.ErrCanceled
-		d.done = append(d.done, d.release(b))
+		d.keep(d.release(b))
 	case pending:
 		b.cancelPending()
 	case onWorker:
 		d.cancelJob(b)
 	}
-	// submitting: the submitter looks again. posted: it is over.
+	// submitting: the submitter looks again. posted: it is over. here: it ends by itself.
 }
 
 // cancelPending asks the system to end b. ERROR_NOT_FOUND says that it has ended, or is about to: its packet comes all the same.
 func (b *block) cancelPending() { windows.CancelIoEx(b.h, &b.ov) }
-
-// Pollable implements driver.Driver: there is none. No documented wait takes a port, and an event beside it would need a thread that
-// moves packets from the one to the other.
-func (d *Driver) Pollable() (driver.Handle, bool) { return 0, false }
 
 // RegisterBuffers implements driver.Driver.
 func (d *Driver) RegisterBuffers(bufs [][]byte) error {

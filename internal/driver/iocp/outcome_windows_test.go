@@ -64,41 +64,25 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-func TestMilliseconds(t *testing.T) {
+// TestAlarm: a short wait is ended by the alarm alone, a long one by the system and well before its time.
+func TestAlarm(t *testing.T) {
+	d, err := Open(driver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
 	for _, c := range []struct {
 		timeout time.Duration
 		want    uint32
-	}{{-1, 1<<32 - 1}, {0, 0}, {1, 1}, {time.Millisecond, 1}, {time.Millisecond + 1, 2}, {1<<63 - 1, 1<<31 - 1}} {
-		if got := milliseconds(c.timeout); got != c.want {
+	}{{-1, 1<<32 - 1}, {0, 0}, {1, 1<<32 - 1}, {4 * tick, 1<<32 - 1}, {4*tick + 1, 32}, {time.Second, 968}, {1<<63 - 1, 1<<31 - 1}} {
+		if got := d.alarm.set(d, c.timeout); got != c.want {
 			t.Errorf("%v: %d, want %d", c.timeout, got, c.want)
 		}
+		d.alarm.stop()
 	}
-}
-
-func TestOpenMode(t *testing.T) {
-	const generic = windows.GENERIC_READ | windows.GENERIC_WRITE
-	for _, c := range []struct {
-		flags               int
-		access, disposition uint32
-	}{
-		{syscall.O_RDONLY, windows.GENERIC_READ, windows.OPEN_EXISTING},
-		{syscall.O_RDWR, generic, windows.OPEN_EXISTING},
-		{syscall.O_WRONLY | syscall.O_CREAT, windows.GENERIC_WRITE, windows.OPEN_ALWAYS},
-		{syscall.O_WRONLY | syscall.O_CREAT | syscall.O_EXCL, windows.GENERIC_WRITE, windows.CREATE_NEW},
-		{syscall.O_RDONLY | syscall.O_TRUNC, generic, windows.TRUNCATE_EXISTING},
-		{syscall.O_RDWR | syscall.O_CREAT | syscall.O_TRUNC, generic, windows.OPEN_ALWAYS},
-		{syscall.O_RDONLY | syscall.O_APPEND, windows.GENERIC_READ, windows.OPEN_EXISTING},
-	} {
-		access, disposition, attributes := openMode(uint32(c.flags), 0o666)
-		if access != c.access || disposition != c.disposition || attributes&windows.FILE_FLAG_OVERLAPPED == 0 {
-			t.Errorf("%#x: %#x, %d, %#x", c.flags, access, disposition, attributes)
+	for range 20 {
+		if n, err := d.Wait(nil, time.Millisecond); n != 0 || err != nil {
+			t.Errorf("%d, %v", n, err)
 		}
-	}
-	access, _, _ := openMode(syscall.O_WRONLY|syscall.O_APPEND, 0)
-	if access&windows.FILE_APPEND_DATA == 0 || access&(windows.FILE_WRITE_DATA|windows.GENERIC_WRITE) != 0 {
-		t.Errorf("append: %#x", access)
-	}
-	if _, _, attributes := openMode(syscall.O_CREAT, 0o444); attributes&windows.FILE_ATTRIBUTE_READONLY == 0 {
-		t.Errorf("read-only: %#x", attributes)
 	}
 }

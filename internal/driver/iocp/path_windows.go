@@ -147,28 +147,24 @@ func execLink(d *Driver, b *block) (int, error) {
 	return 0, windows.CreateHardLink(to, from, 0)
 }
 
-// execOpen opens a file for overlapped transfers, with the sharing modes of package os, and attaches it.
+// execOpen opens a file for overlapped transfers as package os does it, sharing modes included, and attaches it.
 func execOpen(d *Driver, b *block) (int, error) {
 	r := b.r
 	name, err := d.handlePath(r.FD, r.Ext.Path)
 	if err != nil {
 		return 0, err
 	}
-	access, disposition, attributes := openMode(r.Arg, r.Arg2)
-	if !d.enter(b) { // a server may not answer for long
-		return 0, driver.ErrCanceled
-	}
-	h, err := windows.CreateFile(name, access, windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE, nil, disposition, attributes, 0)
-	d.leave(b)
+	how, err := openMode(r.Arg, r.Arg2)
 	if err != nil {
 		return 0, err
 	}
-	const empties = syscall.O_CREAT | syscall.O_TRUNC
-	if r.Arg&empties == empties && disposition == windows.OPEN_ALWAYS {
-		if err := windows.Ftruncate(h, 0); err != nil {
-			windows.CloseHandle(h)
-			return 0, err
-		}
+	if !d.enter(b) { // a server may not answer for long
+		return 0, driver.ErrCanceled
+	}
+	h, err := how.open(name)
+	d.leave(b)
+	if err != nil {
+		return 0, err
 	}
 	t, err := attach(d.port, h)
 	if err != nil && err != driver.ErrNotOverlapped && err != driver.ErrOtherPort {
@@ -179,45 +175,95 @@ func execOpen(d *Driver, b *block) (int, error) {
 	return int(h), nil
 }
 
-// openMode translates O_* flags and permission bits to what CreateFile takes. A file that is emptied by O_CREATE|O_TRUNC keeps its
-// attributes, as on other systems: it is opened, then truncated.
-func openMode(flags, perm uint32) (access, disposition, attributes uint32) {
+// fileFlags are the bits of O_* flags that stand for CreateFile's FILE_FLAG_* of the same value, and knownFlags those that have a meaning,
+// as os.OpenFile has them.
+const (
+	fileFlags  = 0xfff00000
+	knownFlags = windows.FILE_FLAG_OPEN_REPARSE_POINT | windows.FILE_FLAG_BACKUP_SEMANTICS | windows.FILE_FLAG_OVERLAPPED |
+		windows.FILE_FLAG_OPEN_NO_RECALL | windows.FILE_FLAG_SESSION_AWARE | windows.FILE_FLAG_POSIX_SEMANTICS |
+		windows.FILE_FLAG_DELETE_ON_CLOSE | windows.FILE_FLAG_SEQUENTIAL_SCAN | windows.FILE_FLAG_NO_BUFFERING |
+		windows.FILE_FLAG_RANDOM_ACCESS | windows.FILE_FLAG_WRITE_THROUGH
+)
+
+// opening is what CreateFile takes.
+type opening struct {
+	access, disposition, attributes uint32
+	empties                         bool // what there was is to be gone
+}
+
+// openMode translates O_* flags and permission bits.
+func openMode(flags, perm uint32) (how opening, err error) {
+	if flags&fileFlags&^knownFlags != 0 {
+		return how, windows.ERROR_INVALID_PARAMETER
+	}
+	how.attributes = windows.FILE_FLAG_OVERLAPPED | flags&fileFlags
 	switch flags & (syscall.O_RDONLY | syscall.O_WRONLY | syscall.O_RDWR) {
 	case syscall.O_RDONLY:
-		access = windows.GENERIC_READ
+		how.access = windows.GENERIC_READ
+		how.attributes |= windows.FILE_FLAG_BACKUP_SEMANTICS // for directories, which are not to be written to
 	case syscall.O_WRONLY:
-		access = windows.GENERIC_WRITE
+		how.access = windows.GENERIC_WRITE
 	case syscall.O_RDWR:
-		access = windows.GENERIC_READ | windows.GENERIC_WRITE
+		how.access = windows.GENERIC_READ | windows.GENERIC_WRITE
 	}
-	if flags&syscall.O_TRUNC != 0 {
-		access |= windows.GENERIC_WRITE
-	}
-	if flags&syscall.O_APPEND != 0 && flags&syscall.O_TRUNC == 0 && access&windows.GENERIC_WRITE != 0 {
+	if flags&syscall.O_APPEND != 0 && how.access&windows.GENERIC_WRITE != 0 {
 		// GENERIC_WRITE less FILE_WRITE_DATA: then every write goes to the end.
-		access = access&^windows.GENERIC_WRITE | windows.FILE_APPEND_DATA | windows.FILE_WRITE_ATTRIBUTES | windows.FILE_WRITE_EA |
+		how.access = how.access&^windows.GENERIC_WRITE | windows.FILE_APPEND_DATA | windows.FILE_WRITE_ATTRIBUTES | windows.FILE_WRITE_EA |
 			windows.STANDARD_RIGHTS_WRITE | windows.SYNCHRONIZE
 	}
 	switch {
 	case flags&(syscall.O_CREAT|syscall.O_EXCL) == syscall.O_CREAT|syscall.O_EXCL:
-		disposition = windows.CREATE_NEW
+		how.disposition = windows.CREATE_NEW
+		how.attributes |= windows.FILE_FLAG_OPEN_REPARSE_POINT // what a link names is not to be made
 	case flags&syscall.O_CREAT != 0:
-		disposition = windows.OPEN_ALWAYS
-	case flags&syscall.O_TRUNC != 0:
-		disposition = windows.TRUNCATE_EXISTING
+		how.disposition = windows.OPEN_ALWAYS
 	default:
-		disposition = windows.OPEN_EXISTING
+		how.disposition = windows.OPEN_EXISTING
 	}
-	attributes = windows.FILE_FLAG_OVERLAPPED | windows.FILE_FLAG_BACKUP_SEMANTICS // the latter for directories
+	how.empties = flags&syscall.O_TRUNC != 0 && how.disposition != windows.CREATE_NEW
 	if flags&syscall.O_CREAT != 0 && perm&syscall.S_IWRITE == 0 {
-		attributes |= windows.FILE_ATTRIBUTE_READONLY
+		how.attributes |= windows.FILE_ATTRIBUTE_READONLY
 	} else {
-		attributes |= windows.FILE_ATTRIBUTE_NORMAL
+		how.attributes |= windows.FILE_ATTRIBUTE_NORMAL
 	}
-	if flags&syscall.O_SYNC == syscall.O_SYNC {
-		attributes |= windows.FILE_FLAG_WRITE_THROUGH
+	if flags&syscall.O_SYNC != 0 {
+		how.attributes |= windows.FILE_FLAG_WRITE_THROUGH
 	}
-	return access, disposition, attributes
+	return how, nil
+}
+
+// open opens name. A file that is emptied keeps its attributes, as on other systems, which CREATE_ALWAYS would change: it is truncated when it
+// is open, for which the handle needs a right that may not be meant to stay.
+func (how opening) open(name *uint16) (h windows.Handle, err error) {
+	access := how.access
+	if how.empties && access&windows.GENERIC_WRITE == 0 {
+		access |= windows.FILE_WRITE_DATA
+	}
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE
+	h, err = windows.CreateFile(name, access, share, nil, how.disposition, how.attributes, 0)
+	if err == windows.ERROR_ACCESS_DENIED && how.attributes&windows.FILE_FLAG_BACKUP_SEMANTICS == 0 {
+		if a, failed := windows.GetFileAttributes(name); failed == nil && a&windows.FILE_ATTRIBUTE_DIRECTORY != 0 {
+			return 0, syscall.EISDIR
+		}
+	}
+	if err != nil || !how.empties {
+		return h, err
+	}
+	err = windows.Ftruncate(h, 0)
+	if kind, _ := windows.GetFileType(h); kind != windows.FILE_TYPE_DISK { // it has no length
+		err = nil
+	}
+	if err == nil && access != how.access {
+		self := windows.CurrentProcess()
+		full := h
+		err = windows.DuplicateHandle(self, full, self, &h, how.access, false, 0)
+		windows.CloseHandle(full)
+		return h, err
+	}
+	if err != nil {
+		windows.CloseHandle(h)
+	}
+	return h, err
 }
 
 // startClose forgets what is known of the handle, whose number may soon be another's, and leaves the closing to a worker, since it may
@@ -233,7 +279,7 @@ func (d *Driver) startClose(r *driver.Request) bool {
 	if i, registered := r.FD.Registered(); registered {
 		d.files[i] = file{}
 	}
-	delete(d.handles, h)
+	d.handles.forget(h)
 	d.toWorker(r, h, t, false)
 	return false
 }

@@ -1,7 +1,7 @@
 package iocp
 
 import (
-	"math"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -50,7 +50,9 @@ func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, erro
 		d.entries = make([]win32.OverlappedEntry, count)
 	}
 	var removed uint32
-	err := win32.GetQueuedCompletionStatusEx(d.port, &d.entries[0], uint32(count), &removed, milliseconds(timeout), false)
+	ms := d.alarm.set(d, timeout)
+	err := win32.GetQueuedCompletionStatusEx(d.port, &d.entries[0], uint32(count), &removed, ms, false)
+	d.alarm.stop()
 	if err != nil {
 		if asErrno(err) == windows.WAIT_TIMEOUT {
 			return n, nil
@@ -66,11 +68,52 @@ func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, erro
 			batch[n] = r
 			n++
 		default:
-			d.done = append(d.done, r)
+			d.keep(r)
 		}
 	}
 	return n, nil
 }
+
+// keep leaves r, which is back without a packet, to the next Wait. Whoever waits for the port is told. The lock is held.
+func (d *Driver) keep(r *driver.Request) {
+	d.done = append(d.done, r)
+	if d.polled {
+		d.Wake()
+	}
+}
+
+// Pollable implements driver.Driver: it is the port, which the waiting functions take for signaled while it has a packet.
+func (d *Driver) Pollable() (driver.Handle, bool) {
+	d.polled = portsCanBeWaitedFor()
+	return driver.Handle(d.port), d.polled
+}
+
+// portsCanBeWaitedFor tries it. MSDN does not have ports in its list of objects that can be waited for, though they always have been: the kernel's
+// object is a queue (KQUEUE), which begins with what every such object begins with.
+var portsCanBeWaitedFor = sync.OnceValue(func() bool {
+	port, err := windows.CreateIoCompletionPort(windows.InvalidHandle, 0, 0, 0)
+	if err != nil {
+		return false
+	}
+	defer windows.CloseHandle(port)
+	before, err := windows.WaitForSingleObject(port, 0)
+	if err != nil || before != uint32(windows.WAIT_TIMEOUT) || windows.PostQueuedCompletionStatus(port, 0, 0, nil) != nil {
+		return false
+	}
+	for range 2 { // waiting takes nothing away
+		if with, err := windows.WaitForSingleObject(port, 0); err != nil || with != windows.WAIT_OBJECT_0 {
+			return false
+		}
+	}
+	var n uint32
+	var key uintptr
+	var o *windows.Overlapped
+	if windows.GetQueuedCompletionStatus(port, &n, &key, &o, 0) != nil {
+		return false
+	}
+	after, err := windows.WaitForSingleObject(port, 0)
+	return err == nil && after == uint32(windows.WAIT_TIMEOUT)
+})
 
 // takeDone stores in batch what is back without a packet.
 func (d *Driver) takeDone(batch []*driver.Request) int {
@@ -115,16 +158,4 @@ func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
 		return d.release(b)
 	}
 	return nil // one that was not to come: another brings this request back
-}
-
-// milliseconds is a timeout as the system takes it: not shorter, and no longer than what it doesn't take for none.
-func milliseconds(timeout time.Duration) uint32 {
-	if timeout < 0 {
-		return win32.Infinite
-	}
-	ms := timeout / time.Millisecond
-	if timeout%time.Millisecond > 0 {
-		ms++
-	}
-	return uint32(min(ms, math.MaxInt32))
 }

@@ -2,6 +2,7 @@ package iocp
 
 import (
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -65,15 +66,20 @@ func (d *Driver) issued(b *block, errno syscall.Errno) bool {
 			n = int(b.ov.InternalHigh) // Wine leaves the call's own count 0
 		}
 		b.conclude(errno, n)
-		b.where = posted
-		if d.post(b) {
-			return false
-		}
-		b.where = limbo
-		b.detach()
-		return true
+		return d.doubt(b)
 	}
 	d.release(b)
+	return true
+}
+
+// doubt brings back b, whose result is set, when a packet of the system's may be in the port already, by one that follows it. The lock is held.
+func (d *Driver) doubt(b *block) (done bool) {
+	b.where = posted
+	if d.post(b) {
+		return false
+	}
+	b.where = limbo
+	b.detach()
 	return true
 }
 
@@ -207,13 +213,7 @@ func (d *Driver) transferAtPosition(b *block) (int, error) {
 
 // transferWaiting makes b's call and waits for it, unless it is interrupted.
 func (d *Driver) transferWaiting(b *block, off int64) (int, error) {
-	if b.event == 0 {
-		var err error
-		if b.event, err = windows.CreateEvent(nil, 1, 0, nil); err != nil {
-			return 0, err
-		}
-	}
-	if err := windows.ResetEvent(b.event); err != nil {
+	if err := b.needEvent(); err != nil {
 		return 0, err
 	}
 	if !d.enter(b) {
@@ -222,10 +222,7 @@ func (d *Driver) transferWaiting(b *block, off int64) (int, error) {
 	defer d.leave(b)
 	errno := asErrno(b.issue(off, b.event|1))
 	if errno == windows.ERROR_IO_PENDING {
-		if _, err := windows.WaitForSingleObject(b.event, windows.INFINITE); err != nil {
-			panic("iocp: the system has a buffer and won't say until when: " + err.Error())
-		}
-		errno = errnoOf(windows.NTStatus(b.ov.Internal))
+		errno = errnoOf(b.wait())
 	}
 	n := 0
 	if errno == 0 || errno == windows.ERROR_MORE_DATA || errno == windows.ERROR_OPERATION_ABORTED && b.ov.Internal != uintptr(windows.STATUS_PENDING) {
@@ -236,4 +233,28 @@ func (d *Driver) transferWaiting(b *block, off int64) (int, error) {
 		return n, nil
 	}
 	return n, errno
+}
+
+func (b *block) needEvent() (err error) {
+	if b.event == 0 {
+		b.event, err = windows.CreateEvent(nil, 1, 0, nil)
+	}
+	return err
+}
+
+// wait waits until the system has set the status of b's call, which sets the event too. What the event says by itself may be about the
+// block's last call.
+func (b *block) wait() windows.NTStatus {
+	for {
+		if s := windows.NTStatus(atomic.LoadUintptr(&b.ov.Internal)); s != windows.STATUS_PENDING {
+			return s
+		}
+		_, err := windows.WaitForSingleObject(b.event, windows.INFINITE)
+		if err == nil && windows.NTStatus(atomic.LoadUintptr(&b.ov.Internal)) == windows.STATUS_PENDING {
+			err = windows.ResetEvent(b.event)
+		}
+		if err != nil {
+			panic("iocp: the system has a buffer and won't say until when: " + err.Error())
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 // execFlush writes a file through to its disk: FlushFileBuffers, which wants write access. There is no call for the data alone.
@@ -41,6 +42,12 @@ func execFallocate(_ *Driver, b *block) (int, error) {
 		return 0, nil
 	}
 	return 0, windows.Ftruncate(b.h, r.Off+r.Len)
+}
+
+// execFadvise: the system takes such advice when a file is opened, and no later.
+func execFadvise(_ *Driver, b *block) (int, error) {
+	var flags uint32
+	return 0, win32.GetHandleInformation(b.h, &flags)
 }
 
 // startFlush gives the flush of what may wait for its reader a thread of its own.

@@ -3,6 +3,7 @@ package iocp
 import (
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -122,14 +123,20 @@ func (d *Driver) runOutside(b *block) {
 
 // execute carries b out and sends it back. From its packet on, b is no longer the worker's.
 func (d *Driver) execute(b *block) {
-	r := b.r
-	n, err := table[r.Kind].exec(d, b)
-	if err == driver.ErrCanceled || err == driver.ErrUnsupported {
-		r.N, r.Err = 0, err
-	} else {
-		r.N, r.Err = outcome(r.Kind, asErrno(err), n, d.isCanceling(b))
-	}
+	n, err := table[b.r.Kind].exec(d, b)
+	b.finish(n, err, d.isCanceling(b))
 	d.finish(b)
+}
+
+// finish sets the request's result from what its exec returned.
+func (b *block) finish(n int, err error, asked bool) {
+	r := b.r
+	switch err.(type) {
+	case nil, syscall.Errno, windows.NTStatus:
+		r.N, r.Err = outcome(r.Kind, asErrno(err), n, asked)
+	default:
+		r.N, r.Err = n, err
+	}
 }
 
 // finish sends b back. If the system has no memory for a packet, there will be some.
@@ -148,7 +155,7 @@ func (d *Driver) fromWorker(b *block) {
 	b.job = noJob
 	d.workers.mu.Unlock()
 	if r := b.r; r.Kind == driver.Open && r.Err == nil {
-		d.handles[windows.Handle(r.N)] = b.opened
+		d.handles.set(windows.Handle(r.N), b.opened)
 	}
 }
 
@@ -195,6 +202,9 @@ func (d *Driver) postLater(b *block) {
 
 // enter makes the call that follows one that a cancel can interrupt, until leave. It reports false if the request is cancelled already.
 func (d *Driver) enter(b *block) bool {
+	if b.where == here {
+		return true
+	}
 	runtime.LockOSThread()
 	// Without a handle to the thread, an overlapped call can be cancelled still.
 	thread, err := windows.OpenThread(windows.THREAD_TERMINATE, false, windows.GetCurrentThreadId())
@@ -214,6 +224,9 @@ func (d *Driver) enter(b *block) bool {
 
 // leave ends what enter began. The last result of the call must have been taken: leaving is the acknowledgement of a cancel.
 func (d *Driver) leave(b *block) {
+	if b.where == here {
+		return
+	}
 	d.workers.mu.Lock()
 	b.leaveLocked()
 	d.workers.mu.Unlock()

@@ -125,6 +125,9 @@ func (d *Driver) Submit(r *driver.Request) bool {
 // SubmitChain leaves chains to the manager.
 func (d *Driver) SubmitChain([]*driver.Request) bool { return false }
 
+// Here implements driver.Driver.
+func (d *Driver) Here(r *driver.Request) { Exec(r) }
+
 // Own implements driver.Driver. Any goroutine will do, one at a time.
 func (d *Driver) Own() error { return nil }
 

@@ -43,3 +43,6 @@ func (d *Driver) takeFallen(batch []*driver.Request) int {
 	d.fallMu.Unlock()
 	return n
 }
+
+// Here implements driver.Driver. The ring has no part in it.
+func (d *Driver) Here(r *driver.Request) { pool.Exec(r) }

@@ -1,0 +1,77 @@
+package ringport
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver/iocp"
+	"github.com/ringport/ringport/internal/win32"
+)
+
+// errInvalid is the system's word for arguments that it can't use.
+const errInvalid = windows.ERROR_INVALID_PARAMETER
+
+// describe finds out what h is. A handle that doesn't answer is synchronous, and somebody waits for what it has next: it is taken for
+// one without positions. Devices are so too, although the system keeps a number for some of them that looks like one.
+func describe(h Handle) (traits, error) {
+	type answer struct {
+		what traits
+		err  error
+	}
+	a, _ := iocp.Ask(func() (a answer) {
+		w := windows.Handle(h)
+		kind, err := windows.GetFileType(w)
+		if err != nil || kind != windows.FILE_TYPE_DISK {
+			return answer{err: err}
+		}
+		mode, err := win32.Mode(w)
+		if err != nil {
+			return answer{err: err}
+		}
+		a.what = traits{regular: true, seekable: true, appends: win32.AppendsOnly(w), direct: isDirect(int(mode))}
+		var st windows.ByHandleFileInformation
+		if windows.GetFileInformationByHandle(w, &st) == nil { // a whole disk has no such information
+			a.what.directory = st.FileAttributes&windows.FILE_ATTRIBUTE_DIRECTORY != 0
+		}
+		return a
+	})
+	return a.what, a.err
+}
+
+// openWaits reports whether opening name may wait for somebody: a server, or a device.
+func openWaits(name string, flag int) bool {
+	return len(name) > 1 && isSlash(name[0]) && isSlash(name[1])
+}
+
+func isSlash(c byte) bool { return c == '\\' || c == '/' }
+
+// isStandard reports whether h is what the program began with as standard input, output or error.
+func isStandard(h Handle) bool {
+	w := syscall.Handle(h)
+	return w == syscall.Stdin || w == syscall.Stdout || w == syscall.Stderr
+}
+
+// readHere: an overlapped handle's read has to wait for its packet.
+func readHere(h Handle, p []byte, off int64) int { return -1 }
+
+// tryCached: no call asks for the cache alone.
+func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return 0, false }
+
+func seekHandle(h Handle, offset int64, whence int) (int64, error) {
+	if whence < 0 || whence > 2 { // which package syscall takes for 0
+		return 0, syscall.EINVAL
+	}
+	return syscall.Seek(syscall.Handle(h), offset, whence)
+}
+
+// openDirectory opens the directory h once more. It is no duplicate, since that would be overlapped and on a completion port, as h is,
+// and package os reads directories with synchronous calls.
+func openDirectory(h Handle) (Handle, error) {
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	again, err := win32.ReOpenFile(windows.Handle(h), windows.GENERIC_READ, share, windows.FILE_FLAG_BACKUP_SEMANTICS)
+	return Handle(again), err
+}
+
+// writeStandard: there is no SIGPIPE.
+func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, nil, false }

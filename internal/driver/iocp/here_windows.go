@@ -1,0 +1,44 @@
+package iocp
+
+import (
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// Here implements driver.Driver. A transfer is an overlapped call with an event whose low bit is set, so that no packet is posted, which it
+// waits for only if the system has not answered at once.
+func (d *Driver) Here(r *driver.Request) {
+	r.Reset()
+	switch how := &table[r.Kind]; {
+	case r.Kind == driver.Nop:
+		return
+	case r.Kind == driver.Close:
+		d.handles.forget(windows.Handle(r.FD))
+		if err := windows.CloseHandle(windows.Handle(r.FD)); err != nil {
+			r.Err = asErrno(err)
+		}
+		return
+	case how.exec == nil:
+		r.Err = driver.ErrUnsupported
+		return
+	}
+	d.lock()
+	h, t, ok := d.handle(r.FD)
+	if !ok {
+		d.unlock()
+		r.Err = windows.ERROR_INVALID_HANDLE
+		return
+	}
+	b := d.take(r, here)
+	b.h, b.traits = h, t
+	d.unlock()
+	n, err := table[r.Kind].exec(d, b)
+	b.finish(n, err, false)
+	if r.Kind == driver.Open && r.Err == nil {
+		d.handles.set(windows.Handle(r.N), b.opened)
+	}
+	d.lock()
+	d.release(b)
+	d.unlock()
+}
