@@ -11,7 +11,7 @@ import (
 // now is the performance counter's time: under Wine, time.Now stands still for up to 26 ms at times.
 func now() time.Duration {
 	var count, perSecond int64
-	win32.QueryPerformanceCounter(&count) // since Windows XP, neither fails
+	win32.QueryPerformanceCounter(&count)
 	win32.QueryPerformanceFrequency(&perSecond)
 	return time.Duration(float64(count) / float64(perSecond) * 1e9)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,30 +18,6 @@ func init() {
 	plays["overlapped"], plays["pipe"] = playOverlapped, playPipe
 }
 
-// handle is an overlapped handle, read and written through a manager: a file at offset off, a pipe at CurrentOffset.
-type handle struct {
-	m           *ringport.Manager
-	h           windows.Handle
-	off         int64
-	read, write ringport.Op
-}
-
-func newHandle(m *ringport.Manager, h windows.Handle, off int64) (*handle, error) {
-	return &handle{m: m, h: h, off: off}, m.Attach(ringport.Handle(h))
-}
-
-func (h *handle) Read(p []byte) (int, error) {
-	h.read = ringport.Read(ringport.Handle(h.h), p, h.off)
-	return h.m.Do(context.Background(), &h.read)
-}
-
-func (h *handle) Write(p []byte) (int, error) {
-	h.write = ringport.Write(ringport.Handle(h.h), p, h.off)
-	return h.m.Do(context.Background(), &h.write)
-}
-
-func (h *handle) Close() error { return windows.CloseHandle(h.h) }
-
 // playOverlapped: 4 KiB reads by r.Depth goroutines with blocking calls, always of the first block, since go-winio knows no other.
 func playOverlapped(r role) (figures, error) {
 	const name = "block"
@@ -50,35 +25,35 @@ func playOverlapped(r role) (figures, error) {
 		return figures{}, err
 	}
 	defer os.Remove(name)
-	m, err := ringport.New(ringport.Config{})
-	if err != nil {
-		return figures{}, err
-	}
-	defer m.Close()
 	h, err := openOverlapped(name, windows.GENERIC_READ)
 	if err != nil {
 		return figures{}, err
 	}
-	var theirs io.ReadWriteCloser
-	if r.Engine == "go-winio" {
-		if theirs, err = winio.NewOpenFile(h); err != nil {
+	var read func(p []byte) (int, error)
+	if r.Engine == "ringport" {
+		m, err := ringport.New(ringport.Config{})
+		if err != nil {
 			return figures{}, err
 		}
-		defer theirs.Close()
+		defer m.Close()
+		f, err := m.NewFile(ringport.Handle(h), name)
+		if err != nil {
+			return figures{}, err
+		}
+		defer f.Close()
+		read = func(p []byte) (int, error) { return f.ReadAt(p, 0) }
 	} else {
-		defer windows.CloseHandle(h)
-		if err := m.Attach(ringport.Handle(h)); err != nil {
+		f, err := winio.NewOpenFile(h)
+		if err != nil {
 			return figures{}, err
 		}
+		defer f.Close()
+		read = f.Read
 	}
 	return r.warmTogether(r.Depth, func(i int, stop *atomic.Bool) (n int64, err error) {
-		file := theirs
-		if file == nil {
-			file = &handle{m: m, h: h}
-		}
 		buf := make([]byte, blockBytes)
 		for !stop.Load() {
-			if got, err := file.Read(buf); err != nil || got != len(buf) {
+			if got, err := read(buf); err != nil || got != len(buf) {
 				return n, fmt.Errorf("read %d bytes: %v", got, err)
 			}
 			n++
@@ -192,10 +167,10 @@ func ourPipe(path string) (server, client io.ReadWriteCloser, closeAll func(), e
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if server, err = newHandle(m, s, ringport.CurrentOffset); err != nil {
+	if server, err = m.NewFile(ringport.Handle(s), path); err != nil {
 		return nil, nil, nil, err
 	}
-	if client, err = newHandle(m, c, ringport.CurrentOffset); err != nil {
+	if client, err = m.NewFile(ringport.Handle(c), path); err != nil {
 		return nil, nil, nil, err
 	}
 	return server, client, func() { server.Close(); m.Close() }, nil
