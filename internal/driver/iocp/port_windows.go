@@ -1,6 +1,7 @@
 package iocp
 
 import (
+	"runtime"
 	"sync"
 	"time"
 
@@ -50,6 +51,11 @@ func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, erro
 		d.entries = make([]win32.OverlappedEntry, count)
 	}
 	var removed uint32
+	if timeout != 0 {
+		// Whom the last packets woke runs on this processor first, and may start what the next packet is for. In the system's wait the
+		// processor would be taken from us only after a while, by a thread that had to be woken for it: 1.3 times the ping-pong's time.
+		runtime.Gosched()
+	}
 	ms := d.alarm.set(d, timeout)
 	err := win32.GetQueuedCompletionStatusEx(d.port, &d.entries[0], uint32(count), &removed, ms, false)
 	d.alarm.stop()
