@@ -92,7 +92,11 @@ func (e *environment) hold(c contest, runs int) []result {
 				if r.inverse {
 					x, y = y, x
 				}
-				ratios = append(ratios, x/y)
+				ratio := x / y
+				if x == 0 { // times anything, 0 included
+					ratio = 0
+				}
+				ratios = append(ratios, ratio)
 			}
 			out.Ours, out.Theirs, out.Ratio = median(a), median(b), median(ratios)
 			out.Met = out.Ratio >= r.goal
