@@ -82,13 +82,16 @@ func playPipe(r role) (figures, error) {
 	if r.Engine == "ringport" {
 		ends = ourPipe
 	}
-	server, client, closeAll, err := ends(path)
+	server, client, end, err := ends(path)
 	if err != nil {
 		return figures{}, err
 	}
-	defer closeAll()
+	defer end()
 	echoed := make(chan error, 1)
-	go func() { echoed <- echo(server) }()
+	go func() {
+		err := echo(server)
+		echoed <- errors.Join(err, server.Close()) // if it is an error, the client is not to wait for more
+	}()
 	f, err := r.warmTogether(1, func(_ int, stop *atomic.Bool) (n int64, err error) {
 		buf := make([]byte, messageBytes)
 		for !stop.Load() {
@@ -124,7 +127,7 @@ func echo(pipe io.ReadWriter) error {
 const pipeBytes = 64 << 10
 
 // theirPipe is a connection of go-winio's listener.
-func theirPipe(path string) (server, client io.ReadWriteCloser, closeAll func(), err error) {
+func theirPipe(path string) (server, client io.ReadWriteCloser, end func(), err error) {
 	l, err := winio.ListenPipe(path, &winio.PipeConfig{InputBufferSize: pipeBytes, OutputBufferSize: pipeBytes})
 	if err != nil {
 		return nil, nil, nil, err
@@ -145,11 +148,11 @@ func theirPipe(path string) (server, client io.ReadWriteCloser, closeAll func(),
 	if err := errors.Join(err, <-dialed); err != nil {
 		return nil, nil, nil, err
 	}
-	return server, client, func() { server.Close(); l.Close() }, nil
+	return server, client, func() { l.Close() }, nil
 }
 
 // ourPipe is a pipe of the same kind.
-func ourPipe(path string) (server, client io.ReadWriteCloser, closeAll func(), err error) {
+func ourPipe(path string) (server, client io.ReadWriteCloser, end func(), err error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, nil, nil, err
@@ -173,7 +176,7 @@ func ourPipe(path string) (server, client io.ReadWriteCloser, closeAll func(), e
 	if client, err = m.NewFile(ringport.Handle(c), path); err != nil {
 		return nil, nil, nil, err
 	}
-	return server, client, func() { server.Close(); m.Close() }, nil
+	return server, client, func() { m.Close() }, nil
 }
 
 func openOverlapped(name string, access uint32) (windows.Handle, error) {
