@@ -1,7 +1,6 @@
 package iocp
 
 import (
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -26,9 +25,12 @@ type block struct {
 	earlyStatus windows.NTStatus
 	earlyBytes  uint32
 
-	bounce []byte         // one buffer for a request that has several
-	pin    runtime.Pinner // of the buffer
-	opened *traits        // Open: what was found out about the new handle
+	bounce   []byte   // one buffer for a request that has several: part of kept
+	kept     []byte   // stays with the block, see keepRoom
+	counted  int      // what Driver.kept has of it
+	segments []uint64 // the pages of a request that has several buffers, and a zero
+	pins     pins     // the buffers
+	opened   *traits  // Open: what was found out about the new handle
 
 	prev, next *block // in the list of its place: staged, or the workers' queue
 
@@ -86,18 +88,19 @@ func (d *Driver) makeBlocks() {
 
 // release ends b's request, which is then the caller's to give back. Its packet has come, or there is none.
 func (d *Driver) release(b *block) *driver.Request {
-	r := b.detach()
+	r := d.detach(b)
 	b.where = free
 	d.spare = append(d.spare, b)
 	return r
 }
 
 // detach lets go of the request.
-func (b *block) detach() *driver.Request {
+func (d *Driver) detach(b *block) *driver.Request {
 	r := b.r
 	r.State = driver.Private{}
-	b.pin.Unpin()
-	b.r, b.bounce, b.opened, b.early, b.traits = nil, nil, nil, false, traits{}
+	b.pins.unpin()
+	d.keepRoom(b)
+	b.r, b.opened, b.early, b.traits = nil, nil, false, traits{}
 	return r
 }
 

@@ -16,6 +16,7 @@ type traits struct {
 	attached bool // to this driver's port
 	disk     bool // a file or directory: it has offsets, and a position
 	pipe     bool // a named or anonymous pipe
+	direct   bool // opened with FILE_FLAG_NO_BUFFERING
 	appends  bool // writes go to the end of the file wherever they are told to go
 	skips    bool // a call that succeeds at once posts no packet
 	plain    bool // a call that fails at once posts no packet, on Wine either
@@ -165,6 +166,8 @@ func (t *traits) describe(h windows.Handle) {
 	case windows.FILE_TYPE_DISK:
 		t.disk = true
 		t.appends = win32.AppendsOnly(h)
+		mode, err := win32.Mode(h)
+		t.direct = err == nil && mode&windows.FILE_NO_INTERMEDIATE_BUFFERING != 0
 	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
 		t.plain = true
 		t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil

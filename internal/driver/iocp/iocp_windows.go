@@ -24,6 +24,7 @@ type Driver struct {
 	spare     []*block
 	byAddress map[uintptr]*block
 	pin       runtime.Pinner
+	kept      int               // bytes of the blocks' bounces
 	staged    list              // owned mode: not yet started
 	done      []*driver.Request // back, without a packet
 	polled    bool              // somebody waits for the port: see keep
