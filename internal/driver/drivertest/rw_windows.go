@@ -28,6 +28,7 @@ var rwTests = []test{
 	{name: "Law1FailuresAtOnceAndTheirPackets", run: failuresAtOnce},
 	{name: "RegisteredBuffers", run: registeredBuffers},
 	{name: "RegisteredFiles", run: registeredFiles},
+	{name: "Law2RegisteredFilesInFlight", run: registeredInFlight},
 	{name: "Unsupported", run: unsupported},
 }
 
@@ -348,6 +349,43 @@ func registeredFiles(f *fixture) {
 	f.fails(read(driver.RegisteredHandle(0), 16, 0), windows.ERROR_INVALID_HANDLE)
 	if err := f.d.RegisterFiles([]driver.Handle{badHandle}); err != windows.ERROR_INVALID_HANDLE {
 		f.Errorf("%v", err)
+	}
+}
+
+// registeredInFlight: what is in flight goes on with the file that it began with, whatever becomes of the entry and of the original.
+func registeredInFlight(f *fixture) {
+	forget := []func(){
+		func() {
+			if err := f.d.RegisterFiles(nil); err != nil {
+				f.Fatal(err)
+			}
+		},
+		func() { f.must(&driver.Request{Kind: driver.Close, FD: driver.RegisteredHandle(0)}, 0) },
+	}
+	for i := range 8 {
+		r, w := f.pipe()
+		if err := f.d.RegisterFiles([]driver.Handle{r}); err != nil {
+			f.Fatal(err)
+		}
+		q := read(driver.RegisteredHandle(0), 8, driver.CurrentOffset)
+		f.start(q)
+		f.closeHandle(r)
+		f.stay(q)
+		forget[i%2]()
+		f.fails(read(driver.RegisteredHandle(0), 8, driver.CurrentOffset), windows.ERROR_INVALID_HANDLE)
+		f.stay(q)
+		if i < 4 {
+			f.put(w, "data")
+			if f.await(q); got(q) != "data" || q.Err != nil {
+				f.Fatalf("%q, %v", got(q), q.Err)
+			}
+		} else {
+			f.cancel(q)
+			f.canceled(q)
+		}
+		if _, err := f.do(write(w, "x", driver.CurrentOffset)); err == nil {
+			f.Fatal("the registered file is still open")
+		}
 	}
 }
 

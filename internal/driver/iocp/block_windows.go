@@ -17,8 +17,7 @@ type block struct {
 	slot  uint32
 	where place
 	r     *driver.Request
-	h     windows.Handle
-	traits
+	target
 
 	// The packet may come while the call that it is for has not yet returned.
 	early       bool
@@ -60,14 +59,17 @@ const (
 // slabBlocks is how many blocks are made at a time.
 const slabBlocks = 64
 
-// take makes r a request in flight. The lock is held, as in all that follow.
-func (d *Driver) take(r *driver.Request, where place) *block {
+// take makes r a request in flight on t. The lock is held, as in all that follow.
+func (d *Driver) take(r *driver.Request, where place, t target) *block {
 	if len(d.spare) == 0 {
 		d.makeBlocks()
 	}
 	b := d.spare[len(d.spare)-1]
 	d.spare = d.spare[:len(d.spare)-1]
-	b.where, b.r = where, r
+	b.where, b.r, b.target = where, r, t
+	if t.file != nil {
+		t.file.uses++
+	}
 	r.State.Slot = b.slot
 	return b
 }
@@ -100,7 +102,11 @@ func (d *Driver) detach(b *block) *driver.Request {
 	r.State = driver.Private{}
 	b.pins.unpin()
 	d.keepRoom(b)
-	b.r, b.opened, b.early, b.traits = nil, nil, false, traits{}
+	if f := b.file; f != nil {
+		f.uses--
+		f.closeUnused()
+	}
+	b.r, b.opened, b.early, b.target = nil, nil, false, target{}
 	return r
 }
 

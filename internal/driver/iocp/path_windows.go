@@ -267,21 +267,27 @@ func (how opening) open(name *uint16) (h windows.Handle, err error) {
 }
 
 // startClose forgets what is known of the handle, whose number may soon be another's, and leaves the closing to a worker, since it may
-// write back what a server waits for.
+// write back what a server waits for. A registered file, which is a duplicate, is closed when nothing is in flight on it, this included.
 func (d *Driver) startClose(r *driver.Request) bool {
 	d.lock()
 	defer d.unlock()
-	h, t, ok := d.handle(r.FD)
+	t, ok := d.target(r.FD)
 	if !ok {
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return true
 	}
 	if i, registered := r.FD.Registered(); registered {
-		d.files[i] = file{}
+		d.files[i] = nil
+		t.file.gone = true
 	}
-	d.handles.forget(h)
-	d.toWorker(r, h, t, false)
+	d.handles.forget(t.h)
+	d.toWorker(r, t, false)
 	return false
 }
 
-func execClose(_ *Driver, b *block) (int, error) { return 0, windows.CloseHandle(b.h) }
+func execClose(_ *Driver, b *block) (int, error) {
+	if b.file != nil {
+		return 0, nil
+	}
+	return 0, windows.CloseHandle(b.h)
+}

@@ -86,6 +86,9 @@ func (d *Driver) keep(r *driver.Request) {
 
 // Pollable implements driver.Driver: it is the port, which the waiting functions take for signaled while it has a packet.
 func (d *Driver) Pollable() (driver.Handle, bool) {
+	if !d.polled && len(d.done) > 0 { // nobody was told
+		d.Wake()
+	}
 	d.polled = portsCanBeWaitedFor()
 	return driver.Handle(d.port), d.polled
 }

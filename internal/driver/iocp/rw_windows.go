@@ -15,7 +15,7 @@ import (
 // startTransfer makes an overlapped call if that is all it takes, and leaves all else to a worker.
 func (d *Driver) startTransfer(r *driver.Request) bool {
 	d.lock()
-	h, t, ok := d.handle(r.FD)
+	t, ok := d.target(r.FD)
 	switch {
 	case !ok:
 		r.Err = windows.ERROR_INVALID_HANDLE
@@ -26,13 +26,12 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 	case t.pipe && r.Off >= 0:
 		r.Err = windows.ERROR_SEEK_ON_DEVICE
 	case !t.attached, t.disk && r.Off == driver.CurrentOffset:
-		d.toWorker(r, h, t, !t.disk && r.Flags&driver.Regular == 0)
+		d.toWorker(r, t, !t.disk && r.Flags&driver.Regular == 0)
 		d.unlock()
 		return false
 	case reads(r.Kind) && r.Wanted() == 0: // nothing to transfer is nothing to wait for
 	default:
-		b := d.take(r, submitting)
-		b.h, b.traits = h, t
+		b := d.take(r, submitting, t)
 		d.unlock()
 		err := b.issue(r.Off, 0)
 		d.lock()

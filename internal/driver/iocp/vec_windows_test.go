@@ -34,7 +34,7 @@ func TestSegments(t *testing.T) {
 		{"another port's", [][]byte{part(0, page), part(0, page)}, 0, traits{disk: true, direct: true}, 0},
 		{"too much", slices.Repeat([][]byte{pages}, driver.MaxTransferBytes/len(pages)+1), 0, direct, 0},
 	} {
-		b := &block{traits: c.traits, ov: windows.Overlapped{Offset: c.off}}
+		b := &block{target: target{traits: c.traits}, ov: windows.Overlapped{Offset: c.off}}
 		if got := b.segment(c.vec); int(got) != c.want {
 			t.Errorf("%s: %d bytes, want %d", c.name, got, c.want)
 		}
@@ -43,7 +43,7 @@ func TestSegments(t *testing.T) {
 		}
 		b.pins.unpin()
 	}
-	b := &block{traits: direct, ov: windows.Overlapped{Offset: 1<<32 - 1, OffsetHigh: 1<<32 - 1}}
+	b := &block{target: target{traits: direct}, ov: windows.Overlapped{Offset: 1<<32 - 1, OffsetHigh: 1<<32 - 1}}
 	if got := b.segment([][]byte{part(0, page), part(0, page)}); got != 0 {
 		t.Errorf("an append: %d bytes", got)
 	}
