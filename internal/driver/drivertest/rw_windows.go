@@ -18,7 +18,6 @@ var rwTests = []test{
 	{name: "ReadAndWrite", run: readWrite},
 	{name: "Vectored", run: vectored},
 	{name: "VectoredOfManySizes", run: vectoredSizes},
-	{name: "VectoredMoreThanATransferMoves", run: vectoredTooMuch},
 	{name: "EmptyBuffers", run: emptyBuffers},
 	{name: "EndOfFileIsZero", run: endOfFile},
 	{name: "PositionIsUsedAndMoved", run: position},
@@ -154,15 +153,6 @@ func vectoredSizes(f *fixture) {
 	q := vec(driver.Readv, r, driver.CurrentOffset, slices.Repeat([]int{0, 5}, 512)...)
 	if f.must(q, 1536); string(bytes.Join(q.Ext.Vec, nil)[:6]) != "aaaccc" {
 		f.Errorf("%q", q.Ext.Vec[:4])
-	}
-}
-
-// vectoredTooMuch: the buffers, which are all the same, have more than one transfer moves.
-func vectoredTooMuch(f *fixture) {
-	file := f.openFile(f.tempFile("content"), os.O_RDONLY)
-	r := &driver.Request{Kind: driver.Readv, FD: file, Ext: &driver.Ext{Vec: slices.Repeat([][]byte{make([]byte, driver.MaxTransferBytes/8)}, 9)}}
-	if f.must(r, 7); string(r.Ext.Vec[0][:7]) != "content" {
-		f.Errorf("%q", r.Ext.Vec[0][:7])
 	}
 }
 
@@ -392,6 +382,5 @@ func registeredInFlight(f *fixture) {
 func unsupported(f *fixture) {
 	r, w := f.pipe()
 	f.fails(&driver.Request{Kind: driver.Splice, FD: r, Ext: &driver.Ext{FD2: w}, Len: 4}, driver.ErrUnsupported)
-	f.fails(&driver.Request{Kind: driver.Poll, FD: r, Arg: 1}, driver.ErrUnsupported)
 	f.fails(&driver.Request{Kind: driver.Raw, Ext: &driver.Ext{}}, driver.ErrUnsupported)
 }

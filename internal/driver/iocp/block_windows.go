@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 // block is a request in flight. Everything but the worker's part belongs to the driver's lock.
@@ -24,12 +25,13 @@ type block struct {
 	earlyStatus windows.NTStatus
 	earlyBytes  uint32
 
-	bounce   []byte   // one buffer for a request that has several: part of kept
-	kept     []byte   // stays with the block, see keepRoom
-	counted  int      // what Driver.kept has of it
-	segments []uint64 // the pages of a request that has several buffers, and a zero
-	pins     pins     // the buffers
-	opened   *traits  // Open: what was found out about the new handle
+	poll     win32.AFDPoll // the system's until the completion, as ov
+	bounce   []byte        // one buffer for a request that has several: part of kept
+	kept     []byte        // stays with the block, see keepRoom
+	counted  int           // what Driver.kept has of it
+	segments []uint64      // the pages of a request that has several buffers, and a zero
+	pins     pins          // the buffers
+	opened   *traits       // Open: what was found out about the new handle
 
 	prev, next *block // in the list of its place: staged, or the workers' queue
 

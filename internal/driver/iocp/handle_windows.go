@@ -12,14 +12,15 @@ import (
 
 // traits are what is known of a handle.
 type traits struct {
-	known    bool // the rest was found out
-	attached bool // to this driver's port
-	disk     bool // a file or directory: it has offsets, and a position
-	pipe     bool // a named or anonymous pipe
-	direct   bool // opened with FILE_FLAG_NO_BUFFERING
-	appends  bool // writes go to the end of the file wherever they are told to go
-	skips    bool // a call that succeeds at once posts no packet
-	plain    bool // a call that fails at once posts no packet, on Wine either
+	known    bool           // the rest was found out
+	attached bool           // to this driver's port
+	disk     bool           // a file or directory: it has offsets, and a position
+	pipe     bool           // a named or anonymous pipe
+	socket   windows.Handle // as AFD knows it; 0: it is none
+	direct   bool           // opened with FILE_FLAG_NO_BUFFERING
+	appends  bool           // writes go to the end of the file wherever they are told to go
+	skips    bool           // a call that succeeds at once posts no packet
+	plain    bool           // a call that fails at once posts no packet, on Wine either
 }
 
 // target is what a request's FD stands for.
@@ -179,7 +180,9 @@ func (t *traits) describe(h windows.Handle) {
 		t.direct = err == nil && mode&windows.FILE_NO_INTERMEDIATE_BUFFERING != 0
 	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
 		t.plain = true
-		t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil
+		if t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil; !t.pipe {
+			t.socket, _ = win32.BaseSocket(h)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ type Driver struct {
 
 	handles   handles
 	positions positions
+	afd       afd
 	workers
 }
 
@@ -184,6 +185,7 @@ func (d *Driver) Threads() int { return d.workers.threads() }
 func (d *Driver) Close() error {
 	d.workers.wait()
 	retire(d.files)
+	d.afd.close()
 	for _, b := range d.blocks {
 		if b.event != 0 {
 			windows.CloseHandle(b.event)

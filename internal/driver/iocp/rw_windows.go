@@ -85,6 +85,9 @@ func (d *Driver) doubt(b *block) (done bool) {
 // conclude sets the request's result from what the system said.
 func (b *block) conclude(errno syscall.Errno, n int) {
 	r := b.r
+	if r.Kind == driver.Poll {
+		n, errno = b.ready(errno)
+	}
 	r.N, r.Err = outcome(r.Kind, errno, n, b.asked())
 	b.scatter(r.N)
 }

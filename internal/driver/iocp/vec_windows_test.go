@@ -3,6 +3,7 @@ package iocp
 import (
 	"slices"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 
@@ -46,6 +47,28 @@ func TestSegments(t *testing.T) {
 	b := &block{target: target{traits: direct}, ov: windows.Overlapped{Offset: 1<<32 - 1, OffsetHigh: 1<<32 - 1}}
 	if got := b.segment([][]byte{part(0, page), part(0, page)}); got != 0 {
 		t.Errorf("an append: %d bytes", got)
+	}
+}
+
+// TestTooMuch: several buffers that have more than one transfer moves are cut as one is. The bounce is addresses without memory.
+func TestTooMuch(t *testing.T) {
+	const bytes = 2 * driver.MaxTransferBytes
+	address, err := windows.VirtualAlloc(0, bytes, windows.MEM_RESERVE, windows.PAGE_NOACCESS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer windows.VirtualFree(address, 0, windows.MEM_RELEASE)
+	nothing := unsafe.Slice(*(**byte)(unsafe.Pointer(&address)), bytes)
+	for _, r := range []*driver.Request{
+		{Kind: driver.Readv, Ext: &driver.Ext{Vec: [][]byte{nothing[:driver.MaxTransferBytes], nothing[driver.MaxTransferBytes:]}}},
+		{Kind: driver.Readv, Ext: &driver.Ext{Vec: [][]byte{nil, nothing}}},
+		{Kind: driver.Read, Buf: nothing},
+	} {
+		b := &block{r: r, kept: nothing}
+		if at, n := b.buffer(); n != driver.MaxTransferBytes || at != &nothing[0] {
+			t.Errorf("%v: %d bytes at %p", r.Kind, n, at)
+		}
+		b.pins.unpin()
 	}
 }
 
