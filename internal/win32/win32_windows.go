@@ -6,7 +6,12 @@
 // then whoever makes it keeps the OVERLAPPED and the buffer on the heap, reachable and pinned until the completion.
 package win32
 
-import "golang.org/x/sys/windows"
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
 
 //go:generate go run golang.org/x/sys/windows/mkwinsyscall -output zsyscall_windows.go win32_windows.go
 
@@ -25,8 +30,20 @@ const Infinite = 1<<32 - 1
 
 // GetQueuedCompletionStatusEx takes at most count packets from port. It fails with WAIT_TIMEOUT when milliseconds have passed, and
 // with ERROR_ABANDONED_WAIT_0 on a port that is closed meanwhile. Only the first removed entries mean anything.
-//
-//sys	GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, count uint32, removed *uint32, milliseconds uint32, alertable bool) (err error) = kernel32.GetQueuedCompletionStatusEx
+// It is not generated, since an error of the generated form takes an allocation, and time that passes is no error.
+func GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, count uint32, removed *uint32, milliseconds uint32) syscall.Errno {
+	ok, _, errno := syscall.SyscallN(getQueuedCompletionStatusEx.Addr(), uintptr(port), uintptr(unsafe.Pointer(entries)), uintptr(count),
+		uintptr(unsafe.Pointer(removed)), uintptr(milliseconds), 0)
+	switch {
+	case ok != 0:
+		return 0
+	case errno == 0:
+		return syscall.EINVAL
+	}
+	return errno
+}
+
+var getQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatusEx")
 
 // CancelSynchronousIo asks that the call which thread is blocked in end with ERROR_OPERATION_ABORTED. It fails with
 // ERROR_NOT_FOUND where there is none, or not yet. The handle needs THREAD_TERMINATE.

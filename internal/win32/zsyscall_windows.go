@@ -40,13 +40,12 @@ func errnoErr(e syscall.Errno) error {
 var (
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
 
-	procCancelSynchronousIo         = modkernel32.NewProc("CancelSynchronousIo")
-	procGetHandleInformation        = modkernel32.NewProc("GetHandleInformation")
-	procGetQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatusEx")
-	procPeekNamedPipe               = modkernel32.NewProc("PeekNamedPipe")
-	procReOpenFile                  = modkernel32.NewProc("ReOpenFile")
-	procReadFile                    = modkernel32.NewProc("ReadFile")
-	procWriteFile                   = modkernel32.NewProc("WriteFile")
+	procCancelSynchronousIo  = modkernel32.NewProc("CancelSynchronousIo")
+	procGetHandleInformation = modkernel32.NewProc("GetHandleInformation")
+	procPeekNamedPipe        = modkernel32.NewProc("PeekNamedPipe")
+	procReOpenFile           = modkernel32.NewProc("ReOpenFile")
+	procReadFile             = modkernel32.NewProc("ReadFile")
+	procWriteFile            = modkernel32.NewProc("WriteFile")
 )
 
 func CancelSynchronousIo(thread windows.Handle) (err error) {
@@ -59,18 +58,6 @@ func CancelSynchronousIo(thread windows.Handle) (err error) {
 
 func GetHandleInformation(h windows.Handle, flags *uint32) (err error) {
 	r1, _, e1 := syscall.SyscallN(procGetHandleInformation.Addr(), uintptr(h), uintptr(unsafe.Pointer(flags)))
-	if r1 == 0 {
-		err = errnoErr(e1)
-	}
-	return
-}
-
-func GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, count uint32, removed *uint32, milliseconds uint32, alertable bool) (err error) {
-	var _p0 uint32
-	if alertable {
-		_p0 = 1
-	}
-	r1, _, e1 := syscall.SyscallN(procGetQueuedCompletionStatusEx.Addr(), uintptr(port), uintptr(unsafe.Pointer(entries)), uintptr(count), uintptr(unsafe.Pointer(removed)), uintptr(milliseconds), uintptr(_p0))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}

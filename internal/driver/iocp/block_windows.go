@@ -27,6 +27,7 @@ type block struct {
 	earlyBytes  uint32
 
 	bounce []byte         // one buffer for a request that has several
+	pooled *[]byte        // bounce's place in bounces, if it is from there
 	pin    runtime.Pinner // of the buffer
 	opened *traits        // Open: what was found out about the new handle
 
@@ -97,6 +98,10 @@ func (b *block) detach() *driver.Request {
 	r := b.r
 	r.State = driver.Private{}
 	b.pin.Unpin()
+	if b.pooled != nil {
+		bounces.Put(b.pooled)
+		b.pooled = nil
+	}
 	b.r, b.bounce, b.opened, b.early, b.traits = nil, nil, nil, false, traits{}
 	return r
 }

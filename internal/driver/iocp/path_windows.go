@@ -272,7 +272,7 @@ func (d *Driver) startClose(r *driver.Request) bool {
 	d.lock()
 	defer d.unlock()
 	h, t, ok := d.handle(r.FD)
-	if !ok {
+	if !ok || !isHandle(h) {
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return true
 	}

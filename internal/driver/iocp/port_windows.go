@@ -2,6 +2,7 @@ package iocp
 
 import (
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -51,13 +52,14 @@ func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, erro
 	}
 	var removed uint32
 	ms := d.alarm.set(d, timeout)
-	err := win32.GetQueuedCompletionStatusEx(d.port, &d.entries[0], uint32(count), &removed, ms, false)
+	errno := win32.GetQueuedCompletionStatusEx(d.port, &d.entries[0], uint32(count), &removed, ms)
 	d.alarm.stop()
-	if err != nil {
-		if asErrno(err) == windows.WAIT_TIMEOUT {
-			return n, nil
-		}
-		return n, err
+	switch errno {
+	case 0:
+	case syscall.Errno(windows.WAIT_TIMEOUT):
+		return n, nil
+	default:
+		return n, errno
 	}
 	d.lock()
 	defer d.unlock()

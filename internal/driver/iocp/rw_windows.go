@@ -12,6 +12,11 @@ import (
 	"github.com/ringport/ringport/internal/win32"
 )
 
+// maxVec is the most buffers that a request may have: what other systems take (IOV_MAX).
+const maxVec = 1024
+
+func tooManyBuffers(r *driver.Request) bool { return r.Ext != nil && len(r.Ext.Vec) > maxVec }
+
 // startTransfer makes an overlapped call if that is all it takes, and leaves all else to a worker.
 func (d *Driver) startTransfer(r *driver.Request) bool {
 	d.lock()
@@ -21,7 +26,7 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 		r.Err = windows.ERROR_INVALID_HANDLE
 	case r.Flags&driver.FixedBuffer != 0 && !d.inFixedBuffer(r):
 		r.Err = windows.ERROR_NOACCESS
-	case r.Off < 0 && r.Off != driver.CurrentOffset:
+	case r.Off < 0 && r.Off != driver.CurrentOffset, tooManyBuffers(r):
 		r.Err = windows.ERROR_INVALID_PARAMETER
 	case t.pipe && r.Off >= 0:
 		r.Err = windows.ERROR_SEEK_ON_DEVICE
@@ -117,6 +122,14 @@ func (b *block) buffer() (*byte, uint32) {
 	return &whole[0], uint32(min(len(whole), driver.MaxTransferBytes))
 }
 
+// bounceBytes is how long the buffers are that stand for several and are used again.
+const bounceBytes = 64 << 10
+
+var bounces = sync.Pool{New: func() any {
+	b := make([]byte, bounceBytes)
+	return &b
+}}
+
 // gather is the only buffer of r that is not empty, or else a new one that has what is to be written.
 func (b *block) gather(r *driver.Request) []byte {
 	var only []byte
@@ -130,7 +143,12 @@ func (b *block) gather(r *driver.Request) []byte {
 	if filled <= 1 {
 		return only
 	}
-	b.bounce = make([]byte, min(r.Wanted(), driver.MaxTransferBytes))
+	if n := min(r.Wanted(), driver.MaxTransferBytes); n <= bounceBytes {
+		b.pooled = bounces.Get().(*[]byte)
+		b.bounce = (*b.pooled)[:n]
+	} else {
+		b.bounce = make([]byte, n)
+	}
 	if !reads(r.Kind) {
 		whole := b.bounce
 		for _, v := range r.Ext.Vec {
@@ -159,6 +177,8 @@ func execTransfer(d *Driver, b *block) (int, error) {
 		b.describe(b.h)
 	}
 	switch {
+	case tooManyBuffers(r):
+		return 0, windows.ERROR_INVALID_PARAMETER
 	case b.pipe && r.Off >= 0:
 		return 0, windows.ERROR_SEEK_ON_DEVICE
 	case reads(r.Kind) && r.Wanted() == 0:
