@@ -18,8 +18,9 @@ import (
 // Deadlines work on every file. And Close ends what other goroutines are blocked in, also on pipes, terminals and devices that
 // were opened elsewhere, waits for it, and only then closes the descriptor. The descriptor's flags are never changed.
 //
-// Files share their position with other descriptors of the same open file, as read(2) and write(2) do. Two Files on one such
-// position, or two processes, should not move it at the same moment.
+// Files share their position with other descriptors of the same open file, as read(2) and write(2) do (Windows: an os.File of an
+// overlapped handle counts its position by itself). Two Files on one such position, or two processes, should not move it at the
+// same moment.
 //
 // A file that nobody can reach any more is closed some time later, as an os.File is, unless it is standard input, output or error.
 // Programs that care about when, and about errors, call Close. The files of a caller-driven manager are its owner's to use.

@@ -9,6 +9,8 @@ import "syscall"
 // errInvalid is the system's word for arguments that it can't use.
 const errInvalid = syscall.EINVAL
 
+const maxVecBytes = MaxTransferBytes
+
 func describe(h Handle) (traits, error) { return traits{}, ErrUnsupported }
 
 func openWaits(name string, flag int) bool { return false }

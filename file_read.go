@@ -188,7 +188,7 @@ var vectoredKind = [...]driver.Kind{reading: driver.Readv, writing: driver.Write
 
 // window appends to into what one operation takes of bufs after the first skip bytes. Empty buffers are left out.
 func window(into, bufs [][]byte, skip int) [][]byte {
-	room := MaxTransferBytes
+	room := maxVecBytes
 	for _, b := range bufs {
 		if skip >= len(b) {
 			skip -= len(b)

@@ -15,6 +15,9 @@ import (
 // errInvalid is the system's word for arguments that it can't use.
 const errInvalid = syscall.EINVAL
 
+// maxVecBytes is the most that one operation on several buffers moves.
+const maxVecBytes = MaxTransferBytes
+
 // describe finds out what h is.
 func describe(h Handle) (what traits, err error) {
 	fd := int(h)
