@@ -58,9 +58,10 @@ func Ask[T any](question func() T) (answer T, ok bool) {
 }
 
 // Attach implements driver.Driver: it binds h to the port, for as long as what h refers to is open, duplicates included. Errors:
-// ERROR_INVALID_HANDLE, driver.ErrNotOverlapped and driver.ErrOtherPort; after the latter two, requests work nevertheless, on threads. A
-// handle that is closed past the driver is remembered under its number: who gets that number for another handle must attach that one
-// before its first request, or the request waits for a packet that never comes.
+// ERROR_INVALID_HANDLE, driver.ErrNotOverlapped and driver.ErrOtherPort; after the latter two, requests work nevertheless, on threads. The
+// last is also the answer to a second Attach of the same handle, since nothing tells whose port it has. A handle that is closed past the
+// driver is remembered under its number: who gets that number for another handle must attach that one before its first request, or the
+// request waits for a packet that never comes.
 func (d *Driver) Attach(h driver.Handle) error {
 	t, err := d.probe(windows.Handle(h))
 	if t.known {
