@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/cmd/ringport/internal/copytree"
+	"github.com/ringport/ringport/internal/clock"
 )
 
 const cpLong = `Cp copies files and trees, many reads and writes at a time.
@@ -58,7 +59,7 @@ func runCp(ctx context.Context, sources []string, target string, o copytree.Opti
 	defer m.Close()
 	d := &copyDisplay{w: w, sources: sources, verify: o.Verify, progress: newProgress(w)}
 	o.OnError = d.failure
-	start := time.Now()
+	start := clock.Nanos()
 	end := func() {}
 	if !quiet {
 		end = d.follow(ctx)
@@ -70,7 +71,7 @@ func runCp(ctx context.Context, sources []string, target string, o copytree.Opti
 	if quiet || err != nil && files == 0 && !errors.As(err, &stopped) {
 		return err
 	}
-	took := time.Since(start)
+	took := time.Duration(clock.Nanos() - start)
 	fmt.Fprintf(w, "copied %s, %s in %s, %s/s\n", countFiles(files), humanize.IBytes(uint64(bytes)), formatTook(took),
 		humanize.IBytes(uint64(float64(bytes)/max(took.Seconds(), 1e-6))))
 	return err

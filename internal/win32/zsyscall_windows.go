@@ -39,21 +39,36 @@ func errnoErr(e syscall.Errno) error {
 
 var (
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
+	modntdll    = windows.NewLazySystemDLL("ntdll.dll")
 
 	procCancelSynchronousIo         = modkernel32.NewProc("CancelSynchronousIo")
+	procCreateWaitableTimerExW      = modkernel32.NewProc("CreateWaitableTimerExW")
 	procGetHandleInformation        = modkernel32.NewProc("GetHandleInformation")
 	procGetQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatusEx")
+	procGlobalMemoryStatusEx        = modkernel32.NewProc("GlobalMemoryStatusEx")
 	procPeekNamedPipe               = modkernel32.NewProc("PeekNamedPipe")
 	procQueryPerformanceCounter     = modkernel32.NewProc("QueryPerformanceCounter")
 	procQueryPerformanceFrequency   = modkernel32.NewProc("QueryPerformanceFrequency")
 	procReOpenFile                  = modkernel32.NewProc("ReOpenFile")
 	procReadFile                    = modkernel32.NewProc("ReadFile")
 	procWriteFile                   = modkernel32.NewProc("WriteFile")
+	proclstrcpynA                   = modkernel32.NewProc("lstrcpynA")
+	procwine_get_host_version       = modntdll.NewProc("wine_get_host_version")
+	procwine_get_version            = modntdll.NewProc("wine_get_version")
 )
 
 func CancelSynchronousIo(thread windows.Handle) (err error) {
 	r1, _, e1 := syscall.SyscallN(procCancelSynchronousIo.Addr(), uintptr(thread))
 	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func CreateWaitableTimerEx(attributes *windows.SecurityAttributes, name *uint16, flags uint32, access uint32) (timer windows.Handle, err error) {
+	r0, _, e1 := syscall.SyscallN(procCreateWaitableTimerExW.Addr(), uintptr(unsafe.Pointer(attributes)), uintptr(unsafe.Pointer(name)), uintptr(flags), uintptr(access))
+	timer = windows.Handle(r0)
+	if timer == 0 {
 		err = errnoErr(e1)
 	}
 	return
@@ -73,6 +88,14 @@ func GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, 
 		_p0 = 1
 	}
 	r1, _, e1 := syscall.SyscallN(procGetQueuedCompletionStatusEx.Addr(), uintptr(port), uintptr(unsafe.Pointer(entries)), uintptr(count), uintptr(unsafe.Pointer(removed)), uintptr(milliseconds), uintptr(_p0))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func GlobalMemoryStatusEx(status *MemoryStatusEx) (err error) {
+	r1, _, e1 := syscall.SyscallN(procGlobalMemoryStatusEx.Addr(), uintptr(unsafe.Pointer(status)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
@@ -125,5 +148,22 @@ func WriteFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlappe
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
+	return
+}
+
+func lstrcpyn(to *byte, from uintptr, size int32) (copied uintptr) {
+	r0, _, _ := syscall.SyscallN(proclstrcpynA.Addr(), uintptr(unsafe.Pointer(to)), uintptr(from), uintptr(size))
+	copied = uintptr(r0)
+	return
+}
+
+func wineGetHostVersion(system *uintptr, release *uintptr) {
+	syscall.SyscallN(procwine_get_host_version.Addr(), uintptr(unsafe.Pointer(system)), uintptr(unsafe.Pointer(release)))
+	return
+}
+
+func wineGetVersion() (version uintptr) {
+	r0, _, _ := syscall.SyscallN(procwine_get_version.Addr())
+	version = uintptr(r0)
 	return
 }

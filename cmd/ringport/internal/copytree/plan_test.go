@@ -1,7 +1,3 @@
-// Not on Windows until there is a driver for it.
-
-//go:build !windows
-
 package copytree
 
 import (

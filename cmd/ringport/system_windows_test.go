@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/windows"
+)
+
+// What this system says in its own way.
+const (
+	howKilled        = "exit status 1"
+	systemEngineNote = "osfile: an os.File does one ReadAt or WriteAt at a time on Windows"
+)
+
+// signals are those that end the command in good order: Ctrl-C. What comes when a console is closed cannot be sent.
+var signals = []syscall.Signal{syscall.SIGINT}
+
+// consoleVariable gives the command a console of its own, on which it types Ctrl-C when its standard input says so.
+const consoleVariable = "RINGPORT_TEST_CONSOLE"
+
+func prepareCommand() error {
+	if os.Getenv(consoleVariable) == "" {
+		return nil
+	}
+	os.Unsetenv(consoleVariable) // not for the processes that this one starts, which are on the same console
+	kernel := windows.NewLazySystemDLL("kernel32.dll")
+	kernel.NewProc("FreeConsole").Call() // it may have none
+	if ok, _, err := kernel.NewProc("AllocConsole").Call(); ok == 0 {
+		return os.NewSyscallError("AllocConsole", err)
+	}
+	go func() {
+		if _, err := io.ReadFull(os.Stdin, make([]byte, 1)); err != nil {
+			return // the test has ended
+		}
+		if err := windows.GenerateConsoleCtrlEvent(windows.CTRL_C_EVENT, 0); err != nil {
+			os.Stderr.WriteString("GenerateConsoleCtrlEvent: " + err.Error() + "\n")
+		}
+	}()
+	return nil
+}
+
+// keyboards are the standard inputs of commands that are interruptible.
+var keyboards = map[*exec.Cmd]io.Writer{}
+
+// interruptible gives a command that is not started a console of its own.
+func interruptible(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	cmd.Env = append(cmd.Env, consoleVariable+"=1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyboards[cmd] = in
+	t.Cleanup(func() { delete(keyboards, cmd) })
+}
+
+// interrupt types Ctrl-C on the command's console.
+func interrupt(t *testing.T, cmd *exec.Cmd, _ syscall.Signal) {
+	t.Helper()
+	if _, err := keyboards[cmd].Write([]byte{3}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantEnded has nothing to check: a file that some process has open is still there, which wantEmpty sees.
+func wantEnded(*testing.T, *exec.Cmd) {}
+
+// However bench ends, its file and its engines end with it: the file is there for as long as one of them has it open.
+func TestKilled(t *testing.T) {
+	dir := t.TempDir()
+	cmd := newCommand(t, dir, nil, "bench", "--size", "1m", "--engine", "osfile,loop", "--rounds", "2", "--duration", "1h")
+	startAndWait(t, cmd, "measuring")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Fatalf("%v: %v", entries, err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	for end := time.Now().Add(patience); ; {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s is still there", entries[0].Name())
+		}
+	}
+}
+
+// A file that is opened past the cache is as long as it should be, and takes whole sectors.
+func TestUnbuffered(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(path, make([]byte, 8192), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, isNew := range []bool{false, true} {
+		f, why, err := openUnbuffered(path, os.O_RDWR, 4096, isNew)
+		if err != nil || f == nil {
+			t.Fatalf("%v %q", err, why)
+		}
+		if info, err := f.Stat(); err != nil || info.Size() != 8192 {
+			t.Errorf("%v, %v", info, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, _, err := openUnbuffered(path+"x", os.O_RDWR, 4096, false); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsFullOrReadOnly(t *testing.T) {
+	for err, want := range map[error]string{windows.ERROR_DISK_FULL: "is full", windows.ERROR_HANDLE_DISK_FULL: "is full",
+		windows.ERROR_DISK_QUOTA_EXCEEDED: "is full", windows.ERROR_WRITE_PROTECT: "read-only", windows.ERROR_ACCESS_DENIED: "no permission",
+		windows.ERROR_PATH_NOT_FOUND: "there is no folder"} {
+		if got := cannotMake("x", &os.PathError{Op: "open", Path: `x\y`, Err: err}); !strings.Contains(got.Error(), want) {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+}
