@@ -172,7 +172,7 @@ func TestJSON(t *testing.T) {
 		engines = append(engines, fmt.Sprint(object["engine"]))
 		for _, name := range []string{"operations_per_second", "cpu_us_per_operation", "p50_us", "p99_us", "p999_us", "threads", "errors",
 			"speed_ratio", "cpu_ratio"} {
-			if _, isNumber := object[name].(float64); !isNumber {
+			if _, isNumber := object[name].(float64); !isNumber && (name != "cpu_ratio" || !coarseCPU) {
 				t.Errorf("%v: %s is %v", object["engine"], name, object[name])
 			}
 		}
@@ -217,7 +217,7 @@ func TestTable(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(out) {
-		if strings.HasPrefix(line, "osfile ") && strings.Count(line, "×1.00") != 2 {
+		if n := strings.Count(line, "×1.00"); strings.HasPrefix(line, "osfile ") && n != 2 && (n != 1 || !coarseCPU) {
 			t.Errorf("osfile against itself: %s", line)
 		}
 	}

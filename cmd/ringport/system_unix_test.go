@@ -6,13 +6,20 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"github.com/ringport/ringport"
 )
 
 // What this system says in its own way.
 const (
 	howKilled        = "signal: killed"
+	coarseCPU        = false // processor time is counted in ticks so long that a short round may see none
+	namedBackend     = ringport.BackendPool
 	systemEngineNote = "pool: backend pool (chosen by Config.Backend)"
 )
+
+// errNotThere is what opening a name that is not there fails with.
+const errNotThere = syscall.ENOENT
 
 // signals are those that end the command in good order.
 var signals = []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}

@@ -12,13 +12,20 @@ import (
 	"time"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport"
 )
 
 // What this system says in its own way.
 const (
 	howKilled        = "exit status 1"
+	coarseCPU        = true // processor time is counted in ticks so long that a short round may see none
+	namedBackend     = ringport.BackendIOCP
 	systemEngineNote = "osfile: an os.File does one ReadAt or WriteAt at a time on Windows"
 )
+
+// errNotThere is what opening a name that is not there fails with.
+const errNotThere = windows.ERROR_FILE_NOT_FOUND
 
 // signals are those that end the command in good order: Ctrl-C. What comes when a console is closed cannot be sent.
 var signals = []syscall.Signal{syscall.SIGINT}
