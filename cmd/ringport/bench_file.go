@@ -29,8 +29,8 @@ type benchFile struct {
 	title  string // what it is, for the user
 	size   int64  // bytes in use
 	direct bool
-	cached string // why it is not direct, if the user did not say so
-	notes  []string
+	cached string   // why it is not direct, if the user did not say so
+	notes  []string // what to mind about the figures
 
 	layOut bool     // its content is still to be made
 	shrink bool     // by as much as layoutTime allows

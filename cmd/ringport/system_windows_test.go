@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/cmd/ringport/internal/consoletest"
 )
 
 // What this system says in its own way.
@@ -30,28 +32,74 @@ const errNotThere = windows.ERROR_FILE_NOT_FOUND
 // signals are those that end the command in good order: Ctrl-C. What comes when a console is closed cannot be sent.
 var signals = []syscall.Signal{syscall.SIGINT}
 
-// consoleVariable gives the command a console of its own, on which it types Ctrl-C when its standard input says so.
+// consoleVariable gives the command a console of its own: with "keyboard" it types Ctrl-C on it when its standard input says so, with
+// "screen" it does nothing but what showProgress does.
 const consoleVariable = "RINGPORT_TEST_CONSOLE"
 
 func prepareCommand() error {
-	if os.Getenv(consoleVariable) == "" {
+	what := os.Getenv(consoleVariable)
+	if what == "" {
 		return nil
 	}
 	os.Unsetenv(consoleVariable) // not for the processes that this one starts, which are on the same console
-	kernel := windows.NewLazySystemDLL("kernel32.dll")
-	kernel.NewProc("FreeConsole").Call() // it may have none
-	if ok, _, err := kernel.NewProc("AllocConsole").Call(); ok == 0 {
-		return os.NewSyscallError("AllocConsole", err)
+	if err := consoletest.Alloc(); err != nil {
+		return err
+	}
+	if what == "screen" {
+		err := showProgress()
+		if err == nil {
+			os.Exit(0)
+		}
+		return err
 	}
 	go func() {
 		if _, err := io.ReadFull(os.Stdin, make([]byte, 1)); err != nil {
 			return // the test has ended
 		}
-		if err := windows.GenerateConsoleCtrlEvent(windows.CTRL_C_EVENT, 0); err != nil {
-			os.Stderr.WriteString("GenerateConsoleCtrlEvent: " + err.Error() + "\n")
+		if err := consoletest.Interrupt(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
 		}
 	}()
 	return nil
+}
+
+// showProgress shows how far something is on the console's screen, and prints what is there to be read at each point.
+func showProgress() error {
+	screen, err := consoletest.Screen()
+	if err != nil {
+		return err
+	}
+	fmt.Println("terminal:", isTerminal(screen))
+	p := newProgress(screen)
+	p.stage("begin", 10)
+	p.at(1, "much longer than half, but it still fits in")
+	text := ""
+	for end := time.Now().Add(patience); !strings.Contains(text, "50%") && time.Now().Before(end); { // it is not drawn each time
+		p.at(5, "half")
+		if text, err = consoletest.Text(screen, 3); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%q\n", text)
+	p.end()
+	text, err = consoletest.Text(screen, 3)
+	fmt.Printf("%q\n", text)
+	return err
+}
+
+// A console is a terminal. There is one line with a bar that moves, and it is gone in the end.
+func TestLiveProgress(t *testing.T) {
+	stdout, stderr, code := runCommand(t, "", []string{consoleVariable + "=screen"})
+	lines := strings.Split(stdout, "\n")
+	if code != 0 || len(lines) != 4 || lines[0] != "terminal: true" {
+		t.Fatalf("exit code %d, %q, %s", code, stdout, stderr)
+	}
+	if bar := lines[1]; !strings.HasPrefix(bar, `"half `) || !strings.Contains(bar, "50% ████") || !strings.HasSuffix(bar, `\n\n\n"`) {
+		t.Errorf("in the middle the screen shows %s", bar)
+	}
+	if lines[2] != `"\n\n\n"` {
+		t.Errorf("in the end the screen shows %s", lines[2])
+	}
 }
 
 // keyboards are the standard inputs of commands that are interruptible.
@@ -60,7 +108,7 @@ var keyboards = map[*exec.Cmd]io.Writer{}
 // interruptible gives a command that is not started a console of its own.
 func interruptible(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
-	cmd.Env = append(cmd.Env, consoleVariable+"=1")
+	cmd.Env = append(cmd.Env, consoleVariable+"=keyboard")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

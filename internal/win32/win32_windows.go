@@ -6,7 +6,11 @@
 // then whoever makes it keeps the OVERLAPPED and the buffer on the heap, reachable and pinned until the completion.
 package win32
 
-import "golang.org/x/sys/windows"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
 
 //go:generate go run golang.org/x/sys/windows/mkwinsyscall -output zsyscall_windows.go win32_windows.go
 
@@ -66,9 +70,13 @@ const Infinite = 1<<32 - 1
 // TimerHighResolution is CREATE_WAITABLE_TIMER_HIGH_RESOLUTION.
 const TimerHighResolution = 2
 
-// GlobalMemoryStatusEx fills in what the system has of memory. The struct's Length must be its size.
-//
-//sys	GlobalMemoryStatusEx(status *MemoryStatusEx) (err error) = kernel32.GlobalMemoryStatusEx
+// MemoryStatus asks for what the system has of memory: GlobalMemoryStatusEx.
+func MemoryStatus() (m MemoryStatusEx, err error) {
+	m.Length = uint32(unsafe.Sizeof(m))
+	return m, globalMemoryStatusEx(&m)
+}
+
+//sys	globalMemoryStatusEx(status *MemoryStatusEx) (err error) = kernel32.GlobalMemoryStatusEx
 
 // MemoryStatusEx is MEMORYSTATUSEX, in bytes but for LoadPercent.
 type MemoryStatusEx struct {

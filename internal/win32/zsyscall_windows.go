@@ -94,7 +94,7 @@ func GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, 
 	return
 }
 
-func GlobalMemoryStatusEx(status *MemoryStatusEx) (err error) {
+func globalMemoryStatusEx(status *MemoryStatusEx) (err error) {
 	r1, _, e1 := syscall.SyscallN(procGlobalMemoryStatusEx.Addr(), uintptr(unsafe.Pointer(status)))
 	if r1 == 0 {
 		err = errnoErr(e1)

@@ -134,7 +134,7 @@ func makeTree(t *testing.T) string {
 	} {
 		write(t, filepath.Join(root, name), noise(size), 0o640)
 	}
-	deepest := filepath.Join(root, strings.Repeat("down/", 150))
+	deepest := filepath.Join(root, strings.Repeat("down/", levels))
 	err := errors.Join(makeLinks(t, root), decorate(root), os.Chmod(filepath.Join(root, "readonly"), 0o400), os.Link(filepath.Join(root, "many"), filepath.Join(root, "deep", "other-name")),
 		os.Link(filepath.Join(root, "many"), filepath.Join(root, "third-name")), os.MkdirAll(filepath.Join(root, "empty-folder"), 0o700),
 		os.MkdirAll(deepest, 0o755), os.WriteFile(filepath.Join(deepest, "file"), noise(7), 0o600))

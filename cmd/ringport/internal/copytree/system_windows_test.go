@@ -14,7 +14,10 @@ import (
 	"github.com/ringport/ringport/internal/win32"
 )
 
-const oddName = " %!;'é^&"
+const (
+	oddName = " %!;'é^&"
+	levels  = 60 // of folders in a tree: a path longer than MAX_PATH, but not so long that Wine takes minutes
+)
 
 // tooLong is in the error for a name that is too long: the name, since Windows and Wine have different words.
 var tooLong = strings.Repeat("n", 300)

@@ -21,6 +21,7 @@ import (
 const (
 	oddName = " \n*é"
 	tooLong = "file name too long"
+	levels  = 150 // of folders in a tree
 )
 
 // decorate gives a tree what only this system has.
