@@ -41,20 +41,21 @@ var (
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
 	modntdll    = windows.NewLazySystemDLL("ntdll.dll")
 
-	procCancelSynchronousIo         = modkernel32.NewProc("CancelSynchronousIo")
-	procCreateWaitableTimerExW      = modkernel32.NewProc("CreateWaitableTimerExW")
-	procGetHandleInformation        = modkernel32.NewProc("GetHandleInformation")
-	procGetQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatusEx")
-	procGlobalMemoryStatusEx        = modkernel32.NewProc("GlobalMemoryStatusEx")
-	procPeekNamedPipe               = modkernel32.NewProc("PeekNamedPipe")
-	procQueryPerformanceCounter     = modkernel32.NewProc("QueryPerformanceCounter")
-	procQueryPerformanceFrequency   = modkernel32.NewProc("QueryPerformanceFrequency")
-	procReOpenFile                  = modkernel32.NewProc("ReOpenFile")
-	procReadFile                    = modkernel32.NewProc("ReadFile")
-	procWriteFile                   = modkernel32.NewProc("WriteFile")
-	proclstrcpynA                   = modkernel32.NewProc("lstrcpynA")
-	procwine_get_host_version       = modntdll.NewProc("wine_get_host_version")
-	procwine_get_version            = modntdll.NewProc("wine_get_version")
+	procCancelSynchronousIo       = modkernel32.NewProc("CancelSynchronousIo")
+	procCreateWaitableTimerExW    = modkernel32.NewProc("CreateWaitableTimerExW")
+	procGetHandleInformation      = modkernel32.NewProc("GetHandleInformation")
+	procGlobalMemoryStatusEx      = modkernel32.NewProc("GlobalMemoryStatusEx")
+	procPeekNamedPipe             = modkernel32.NewProc("PeekNamedPipe")
+	procQueryPerformanceCounter   = modkernel32.NewProc("QueryPerformanceCounter")
+	procQueryPerformanceFrequency = modkernel32.NewProc("QueryPerformanceFrequency")
+	procReOpenFile                = modkernel32.NewProc("ReOpenFile")
+	procReadFile                  = modkernel32.NewProc("ReadFile")
+	procReadFileScatter           = modkernel32.NewProc("ReadFileScatter")
+	procWriteFile                 = modkernel32.NewProc("WriteFile")
+	procWriteFileGather           = modkernel32.NewProc("WriteFileGather")
+	proclstrcpynA                 = modkernel32.NewProc("lstrcpynA")
+	procwine_get_host_version     = modntdll.NewProc("wine_get_host_version")
+	procwine_get_version          = modntdll.NewProc("wine_get_version")
 )
 
 func CancelSynchronousIo(thread windows.Handle) (err error) {
@@ -76,18 +77,6 @@ func CreateWaitableTimerEx(attributes *windows.SecurityAttributes, name *uint16,
 
 func GetHandleInformation(h windows.Handle, flags *uint32) (err error) {
 	r1, _, e1 := syscall.SyscallN(procGetHandleInformation.Addr(), uintptr(h), uintptr(unsafe.Pointer(flags)))
-	if r1 == 0 {
-		err = errnoErr(e1)
-	}
-	return
-}
-
-func GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, count uint32, removed *uint32, milliseconds uint32, alertable bool) (err error) {
-	var _p0 uint32
-	if alertable {
-		_p0 = 1
-	}
-	r1, _, e1 := syscall.SyscallN(procGetQueuedCompletionStatusEx.Addr(), uintptr(port), uintptr(unsafe.Pointer(entries)), uintptr(count), uintptr(unsafe.Pointer(removed)), uintptr(milliseconds), uintptr(_p0))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
@@ -143,8 +132,24 @@ func ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped
 	return
 }
 
+func ReadFileScatter(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) {
+	r1, _, e1 := syscall.SyscallN(procReadFileScatter.Addr(), uintptr(h), uintptr(unsafe.Pointer(segments)), uintptr(size), uintptr(unsafe.Pointer(reserved)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
 func WriteFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procWriteFile.Addr(), uintptr(h), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func WriteFileGather(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) {
+	r1, _, e1 := syscall.SyscallN(procWriteFileGather.Addr(), uintptr(h), uintptr(unsafe.Pointer(segments)), uintptr(size), uintptr(unsafe.Pointer(reserved)), uintptr(unsafe.Pointer(overlapped)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
