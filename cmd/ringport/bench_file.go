@@ -45,6 +45,9 @@ func openBenchFile(o *benchOptions) (*benchFile, error) {
 	if path == "" {
 		path = "."
 	}
+	if isDeviceName(path) {
+		return nil, fmt.Errorf("%s is a device, and bench uses none on this system", path)
+	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && o.file != "":
@@ -122,7 +125,11 @@ func openExisting(o *benchOptions, path string, info fs.FileInfo) (*benchFile, e
 	if err := b.open(o, path, flags); err != nil {
 		return nil, err
 	}
-	end, err := b.f.Seek(0, io.SeekEnd) // devices have no size in Stat
+	var err error
+	end := info.Size()
+	if !info.Mode().IsRegular() { // devices have no size in Stat
+		end, err = b.f.Seek(0, io.SeekEnd)
+	}
 	if err == nil {
 		err = b.use(o, end)
 	}

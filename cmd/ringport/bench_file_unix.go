@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// isDeviceName: devices have names as files have.
+func isDeviceName(string) bool { return false }
+
 func openFile(path string, flags int) (*os.File, error) { return os.OpenFile(path, flags, 0) }
 
 func createTemporary(folder string) (*os.File, error) { return os.CreateTemp(folder, tempPattern) }

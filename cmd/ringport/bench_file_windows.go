@@ -14,6 +14,9 @@ import (
 	"github.com/ringport/ringport/internal/win32"
 )
 
+// isDeviceName reports whether path is in the namespace of devices.
+func isDeviceName(path string) bool { return strings.HasPrefix(filepath.ToSlash(path), "//./") }
+
 // openFile opens path. What all handles of a temporary file need, others may delete it: see createTemporary.
 func openFile(path string, flags int) (*os.File, error) {
 	h, err := openHandle(path, flags)

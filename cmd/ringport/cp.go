@@ -20,7 +20,9 @@ const cpLong = `Cp copies files and trees, many reads and writes at a time.
 
 A TARGET that is a folder gets the sources into it; else it is the new name of the only one. Modes and times are kept, owners
 too for root, and holes, symbolic links and hard links; extended attributes and access lists are not. FIFOs, sockets and
-devices are neither copied nor replaced; each is said, and counts as an error.
+devices are neither copied nor replaced; each is said, and counts as an error. On Windows times, attributes (read-only, hidden,
+system, archive) and links are kept; access lists are those of the target's folder, and holes, compression and alternate streams are
+not kept. Names of devices are refused, and so are junctions.
 
 A file has a temporary name beside its final one (.ringport-…) until it is complete, and then replaces what had that name: a copy
 that fails or is stopped leaves no half file, nor does it spoil the file that was there. An error with one file does not stop

@@ -87,6 +87,15 @@ func showProgress() error {
 	return err
 }
 
+// Whole disks are not used on Windows.
+func TestDeviceNames(t *testing.T) {
+	for _, name := range []string{`\\.\C:`, `\\.\PhysicalDrive0`, "//./pipe/x"} {
+		if _, stderr, code := runCommand(t, "", nil, "bench", "--file", name); code != exitFailed || !strings.Contains(stderr, name+" is a device") {
+			t.Errorf("%s: exit code %d, %s", name, code, stderr)
+		}
+	}
+}
+
 // A console is a terminal. There is one line with a bar that moves, and it is gone in the end.
 func TestLiveProgress(t *testing.T) {
 	stdout, stderr, code := runCommand(t, "", []string{consoleVariable + "=screen"})

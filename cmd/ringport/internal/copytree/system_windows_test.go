@@ -1,6 +1,7 @@
 package copytree
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 
 const (
 	oddName = " %!;'é^&"
-	levels  = 60 // of folders in a tree: a path longer than MAX_PATH, but not so long that Wine takes minutes
+	levels  = 40 // of folders in a tree: a path longer than MAX_PATH, but not so long that Wine takes minutes
 )
 
 // tooLong is in the error for a name that is too long: the name, since Windows and Wine have different words.
@@ -119,6 +120,19 @@ func TestCreationTime(t *testing.T) {
 			t.Errorf("%v, %v", got.created, err)
 		}
 	})
+}
+
+// What users meet most is said in plain words.
+func TestReasons(t *testing.T) {
+	for err, want := range map[error]string{windows.ERROR_DISK_FULL: "the disk is full: ", windows.ERROR_HANDLE_DISK_FULL: "the disk is full: ",
+		windows.ERROR_DISK_QUOTA_EXCEEDED: "the quota on this disk", windows.ERROR_PRIVILEGE_NOT_HELD: "symbolic links are made by"} {
+		if got := explain(&os.PathError{Op: "x", Path: "y", Err: err}); !strings.HasPrefix(got.Error(), want) || !errors.Is(got, err) {
+			t.Errorf("%v: %v", err, got)
+		}
+		if full := isFull(err); full != (err != windows.ERROR_PRIVILEGE_NOT_HELD) {
+			t.Errorf("isFull(%v) is %v", err, full)
+		}
+	}
 }
 
 // A time that there is not is not made up, and not set.
