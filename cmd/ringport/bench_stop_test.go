@@ -51,6 +51,9 @@ func TestInterrupt(t *testing.T) {
 		if code, want := cmd.ProcessState.ExitCode(), 128+int(signal); code != want {
 			t.Errorf("%v: exit code %d, not %d\n%s", signal, code, want, stderr)
 		}
+		if strings.Contains(stderr, "engine ") {
+			t.Errorf("%v: an engine did not wait to be told: %s", signal, stderr)
+		}
 		for _, want := range []string{"osfile ", "loop ", "Stopped early"} {
 			if !strings.Contains(stdout.String(), want) {
 				t.Errorf("%v: no %q in\n%s", signal, want, stdout)
