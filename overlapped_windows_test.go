@@ -57,7 +57,7 @@ func TestOverlappedDeviceIoControl(t *testing.T) {
 				return Unchecked(windows.DeviceIoControl(h, 0xdead0000, nil, 0, nil, 0, nil, ov))
 			})
 			_, err = m.Do(context.Background(), &bad)
-			if op := (*OpError)(nil); !errors.As(err, &op) || op.Name != "DeviceIoControl" {
+			if op := (*OpError)(nil); !errors.As(err, &op) || op.Op != "DeviceIoControl" {
 				t.Errorf("%v", err)
 			}
 		}

@@ -48,6 +48,7 @@ var (
 	procQueryPerformanceFrequency   = modkernel32.NewProc("QueryPerformanceFrequency")
 	procReOpenFile                  = modkernel32.NewProc("ReOpenFile")
 	procReadFile                    = modkernel32.NewProc("ReadFile")
+	procTransactNamedPipe           = modkernel32.NewProc("TransactNamedPipe")
 	procWriteFile                   = modkernel32.NewProc("WriteFile")
 )
 
@@ -114,6 +115,14 @@ func ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (ag
 
 func ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procReadFile.Addr(), uintptr(h), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func TransactNamedPipe(pipe windows.Handle, write *byte, writeSize uint32, read *byte, readSize uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
+	r1, _, e1 := syscall.SyscallN(procTransactNamedPipe.Addr(), uintptr(pipe), uintptr(unsafe.Pointer(write)), uintptr(writeSize), uintptr(unsafe.Pointer(read)), uintptr(readSize), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
