@@ -1,8 +1,6 @@
 package ringport
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/win32"
@@ -47,7 +45,7 @@ func PeekPipe(h Handle, buf []byte, info *PipePeek) Op {
 	buf = capped(buf)
 	return Overlapped("PeekNamedPipe", h, 0, func(*windows.Overlapped) Started {
 		var n, available, left uint32
-		err := win32.PeekNamedPipe(windows.Handle(h), unsafe.SliceData(buf), uint32(len(buf)), &n, &available, &left)
+		err := win32.PeekNamedPipe(windows.Handle(h), firstByte(buf), uint32(len(buf)), &n, &available, &left)
 		if err == nil && info != nil {
 			*info = PipePeek{AvailableBytes: int(available), LeftBytes: int(left)}
 		}
@@ -61,8 +59,8 @@ func PeekPipe(h Handle, buf []byte, info *PipePeek) Op {
 func TransactPipe(h Handle, write, read []byte) Op {
 	write, read = capped(write), capped(read)
 	return Overlapped("TransactNamedPipe", h, 0, func(ov *windows.Overlapped) Started {
-		return Unchecked(win32.TransactNamedPipe(windows.Handle(h), unsafe.SliceData(write), uint32(len(write)),
-			unsafe.SliceData(read), uint32(len(read)), nil, ov))
+		return Unchecked(win32.TransactNamedPipe(windows.Handle(h), firstByte(write), uint32(len(write)),
+			firstByte(read), uint32(len(read)), nil, ov))
 	})
 }
 
@@ -72,4 +70,12 @@ func atOnce(n int, err error) Started {
 		return Failed(err)
 	}
 	return Done(n)
+}
+
+// firstByte is where p begins, nil if it is empty.
+func firstByte(p []byte) *byte {
+	if len(p) == 0 {
+		return nil
+	}
+	return &p[0]
 }

@@ -23,7 +23,8 @@ func cancelled(t *testing.T, m *Manager, op *Op) {
 	}
 }
 
-func TestPipe_Connect(t *testing.T) {
+// TestHazard21ConnectPipe: a client comes while it waits, has come before, and has gone again.
+func TestHazard21ConnectPipe(t *testing.T) {
 	onPipes(t, false, func(t *testing.T, m *Manager, s pipeSort) {
 		server, name := s.server(t, m)
 		cancelled(t, m, ref(ConnectPipe(server)))
@@ -177,8 +178,8 @@ func onMessages(t *testing.T, f func(t *testing.T, put func(message string), rea
 	})
 }
 
-// TestPipe_MoreData: a buffer that is too small gets what fits, the error says that there is more, and the next read gets it.
-func TestPipe_MoreData(t *testing.T) {
+// TestHazard09MoreDataCarriesData: a buffer that is too small gets what fits, the error says that there is more, and the next read gets it.
+func TestHazard09MoreDataCarriesData(t *testing.T) {
 	onMessages(t, func(t *testing.T, put func(string), read func([]byte) (int, error), end func()) {
 		put("0123456789")
 		buf := make([]byte, 4)
