@@ -12,6 +12,18 @@ func UnderWine() bool {
 	return windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil
 }
 
+// Handles is how many handles this process has.
+func Handles() int {
+	var n uint32
+	r, _, err := getProcessHandleCount.Call(uintptr(windows.CurrentProcess()), uintptr(unsafe.Pointer(&n)))
+	if r == 0 {
+		panic(err)
+	}
+	return int(n)
+}
+
+var getProcessHandleCount = windows.NewLazySystemDLL("kernel32.dll").NewProc("GetProcessHandleCount")
+
 var ntFsControlFile = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtFsControlFile")
 
 // FsControl is NtFsControlFile, with ov for its event, status and context as kernel32 has it. DeviceIoControl passes only codes of
