@@ -86,7 +86,12 @@ func readsData(t *testing.T, d *Driver, h driver.Handle, other windows.Handle) {
 	r := newRead(h)
 	for i := range 40 {
 		if i%2 == 0 { // it waits
-			submit(t, d, r, put)
+			submit(t, d, r, func() {
+				if n, err := d.Wait(make([]*driver.Request, 8), 0); n != 0 || err != nil {
+					t.Fatalf("before anything was written: %d, %v", n, err)
+				}
+				put()
+			})
 		} else { // it is done at once
 			put()
 			submit(t, d, r, func() {})
