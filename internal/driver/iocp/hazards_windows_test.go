@@ -177,21 +177,29 @@ func TestHazard11WhatThePortSays(t *testing.T) {
 	})
 }
 
-// foreignPort binds h to a port that is not d's.
+// foreignPort binds h to a port that is not d's, and that gets no packet.
 func foreignPort(t *testing.T, d *Driver, h driver.Handle) {
 	t.Helper()
 	port, err := windows.CreateIoCompletionPort(windows.Handle(h), 0, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { windows.CloseHandle(port) })
+	t.Cleanup(func() {
+		var n uint32
+		var key uintptr
+		var o *windows.Overlapped
+		if err := windows.GetQueuedCompletionStatus(port, &n, &key, &o, 0); o != nil {
+			t.Errorf("the other port has a packet: %d bytes, %v", n, err)
+		}
+		windows.CloseHandle(port)
+	})
 	if err := d.Attach(h); err != driver.ErrOtherPort {
 		t.Fatal(err)
 	}
 }
 
 // TestHazard13EventOfTheHandle: who waits for the handle instead of an event of the call's own waits for ever where the handle was told not to
-// be signaled.
+// be signaled. And the owner of the port that it is on must not get a packet of a call that is not his (hazard 17).
 func TestHazard13EventOfTheHandle(t *testing.T) {
 	inBothModes(t, func(t *testing.T, d *Driver) {
 		h, other := newPipe(t)
