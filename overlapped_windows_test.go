@@ -7,11 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/win32"
+
+	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
 const fsctlSetSparse = 0x900c4
@@ -59,7 +60,7 @@ func TestOverlappedDeviceIoControl(t *testing.T) {
 				return Unchecked(windows.DeviceIoControl(h, 0xdead0000, nil, 0, nil, 0, nil, ov))
 			})
 			_, err = m.Do(context.Background(), &bad)
-			if op := (*OpError)(nil); !errors.As(err, &op) || op.Name != "DeviceIoControl" {
+			if op := (*OpError)(nil); !errors.As(err, &op) || op.Op != "DeviceIoControl" {
 				t.Errorf("%v", err)
 			}
 		}
@@ -101,21 +102,10 @@ func TestOverlappedReadsAtOffset(t *testing.T) {
 func TestOverlappedReadDirectoryChanges(t *testing.T) {
 	bothWays(t, func(t *testing.T, m *Manager) {
 		dir := t.TempDir()
-		name, _ := windows.UTF16PtrFromString(dir)
-		const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-		h, err := windows.CreateFile(name, windows.FILE_LIST_DIRECTORY, share, nil, windows.OPEN_EXISTING,
-			windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OVERLAPPED, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer windows.CloseHandle(h)
-		if err := m.Attach(Handle(h)); err != nil {
-			t.Fatal(err)
-		}
-		var buf [1024]uint32 // DWORD-aligned
-		op := Overlapped("ReadDirectoryChanges", Handle(h), 0, func(ov *windows.Overlapped) Started {
-			return Unchecked(windows.ReadDirectoryChanges(h, (*byte)(unsafe.Pointer(&buf)), uint32(unsafe.Sizeof(buf)), false,
-				windows.FILE_NOTIFY_CHANGE_FILE_NAME, nil, ov, 0))
+		h := watchedDir(t, m, dir)
+		changes := make(win32test.Changes, 1024)
+		op := Overlapped("ReadDirectoryChanges", h, 0, func(ov *windows.Overlapped) Started {
+			return Unchecked(changes.Read(windows.Handle(h), ov))
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		m.AfterFunc(0, cancel)
@@ -127,9 +117,24 @@ func TestOverlappedReadDirectoryChanges(t *testing.T) {
 		if err != nil || n == 0 {
 			t.Fatalf("%d, %v", n, err)
 		}
-		info := (*windows.FileNotifyInformation)(unsafe.Pointer(&buf))
-		if got := windows.UTF16ToString(unsafe.Slice(&info.FileName, info.FileNameLength/2)); got != "new" {
-			t.Errorf("%q", got)
+		if changes.Name() != "new" {
+			t.Errorf("%q", changes.Name())
 		}
 	})
+}
+
+// watchedDir opens a folder for ReadDirectoryChanges.
+func watchedDir(t *testing.T, m *Manager, dir string) Handle {
+	t.Helper()
+	name, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	h, err := windows.CreateFile(name, windows.FILE_LIST_DIRECTORY, share, nil, windows.OPEN_EXISTING,
+		windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OVERLAPPED, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pipeSort{}.attach(t, m, h)
 }
