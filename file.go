@@ -18,8 +18,9 @@ import (
 // Deadlines work on every file. And Close ends what other goroutines are blocked in, also on pipes, terminals and devices that
 // were opened elsewhere, waits for it, and only then closes the descriptor. The descriptor's flags are never changed.
 //
-// Files share their position with other descriptors of the same open file, as read(2) and write(2) do. Two Files on one such
-// position, or two processes, should not move it at the same moment.
+// Files share their position with other descriptors of the same open file, as read(2) and write(2) do (Windows: an os.File of an
+// overlapped handle counts its position by itself). Two Files on one such position, or two processes, should not move it at the
+// same moment.
 //
 // A file that nobody can reach any more is closed some time later, as an os.File is, unless it is standard input, output or error.
 // Programs that care about when, and about errors, call Close. The files of a caller-driven manager are its owner's to use.
@@ -130,8 +131,8 @@ func (m *Manager) OpenFile(ctx context.Context, name string, flag int, perm fs.F
 	if err != nil {
 		return nil, err
 	}
-	h := Handle(fd)
-	f, err := m.adopt(h, name)
+	h := Handle(fd) // attached: what the backend has opened is
+	f, err := m.fileOf(h, name)
 	if err == nil && flag&O_DIRECT != 0 {
 		f.direct, err = true, goDirect(h)
 	}
@@ -157,11 +158,17 @@ func (m *Manager) NewFile(h Handle, name string) (*File, error) {
 	return f, nil
 }
 
+// adopt attaches h, which was opened elsewhere, and makes a File of it.
 func (m *Manager) adopt(h Handle, name string) (*File, error) {
 	err := m.guard(func() error { return m.drv.Attach(h) })
 	if err != nil && err != driver.ErrNotOverlapped && err != driver.ErrOtherPort { // which only means that threads will have to block
 		return nil, err
 	}
+	return m.fileOf(h, name)
+}
+
+// fileOf makes a File of h, which is attached or can't be.
+func (m *Manager) fileOf(h Handle, name string) (*File, error) {
 	if m.closing() {
 		return nil, ErrManagerClosed
 	}

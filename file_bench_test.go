@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -100,7 +98,7 @@ func BenchmarkOSWriteAt(b *testing.B) {
 // BenchmarkFilePipe passes 4 KiB through a pipe, with a context that could end it.
 func BenchmarkFilePipe(b *testing.B) {
 	m := open(b, Config{})
-	rh, wh := pipe(b)
+	rh, wh := pipe(b, m)
 	r, err := m.NewFile(rh, "pipe")
 	if err != nil {
 		b.Fatal(err)

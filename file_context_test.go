@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -10,12 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
-	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // stream is something that a Read waits for, and a way to feed it.
@@ -24,33 +18,30 @@ type stream struct {
 	open func(t *testing.T, m *Manager) (f *File, feed func(s string))
 }
 
-// streams are pipes, FIFOs, sockets, terminals where there are any, and a pipe that somebody has made non-blocking.
-func streams() []stream {
-	feedTo := func(t *testing.T, w Handle) func(string) { return func(s string) { put(t, w, s) } }
-	return append([]stream{
-		{"pipe", func(t *testing.T, m *Manager) (*File, func(string)) {
-			r, w := filePipe(t, m)
-			return r, feedTo(t, Handle(w.Fd()))
-		}},
-		{"non-blocking pipe", func(t *testing.T, m *Manager) (*File, func(string)) {
-			r, w := filePipe(t, m)
-			syscall.SetNonblock(int(r.Fd()), true)
-			return r, feedTo(t, Handle(w.Fd()))
-		}},
-		{"FIFO", func(t *testing.T, m *Manager) (*File, func(string)) {
-			name := newFIFO(t)
-			keep := openFile(t, m, name, os.O_RDWR) // so that neither end waits for the other to open
-			return openFile(t, m, name, os.O_RDONLY), feedTo(t, Handle(keep.Fd()))
-		}},
-		{"socket", func(t *testing.T, m *Manager) (*File, func(string)) {
-			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			peer := adopted(t, m, pair[1], "peer")
-			return adopted(t, m, pair[0], "socket"), feedTo(t, Handle(peer.Fd()))
-		}},
-	}, terminals...)
+// pipeStream is the reading end of a pipe.
+func pipeStream(t *testing.T, m *Manager) (*File, func(string)) {
+	r, w := filePipe(t, m)
+	return r, feedTo(t, w)
+}
+
+// duplexStream is one of two ends that both read and write.
+func duplexStream(t *testing.T, m *Manager) (*File, func(string)) {
+	f, peer := duplex(t, m)
+	return f, feedTo(t, peer)
+}
+
+func duplex(t *testing.T, m *Manager) (f, peer *File) {
+	t.Helper()
+	a, b, err := newDuplex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return adopted(t, m, a, "duplex"), adopted(t, m, b, "peer")
+}
+
+// feedTo writes to w past its manager.
+func feedTo(t *testing.T, w *File) func(string) {
+	return func(s string) { put(t, Handle(w.Fd()), s) }
 }
 
 // forStreams runs f for each stream on each backend in both modes.
@@ -67,15 +58,6 @@ func forStreams(t *testing.T, f func(t *testing.T, m *Manager, r *File, feed fun
 	}
 }
 
-func newFIFO(t testing.TB) (name string) {
-	t.Helper()
-	name = filepath.Join(t.TempDir(), "fifo")
-	if err := unix.Mkfifo(name, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
 // endInFlight ends ctx, if it does not by itself, when the caller's next operation is in flight.
 func endInFlight(t *testing.T, m *Manager, ctx context.Context, end func()) {
 	if _, ok := ctx.Deadline(); ok {
@@ -88,7 +70,7 @@ func endInFlight(t *testing.T, m *Manager, ctx context.Context, end func()) {
 // TestFile_BlockedReadEndsWithItsContext, by whatever cause, and takes no byte with it.
 func TestFile_BlockedReadEndsWithItsContext(t *testing.T) {
 	forStreams(t, func(t *testing.T, m *Manager, r *File, feed func(string)) {
-		flags, _ := unix.FcntlInt(r.Fd(), unix.F_GETFL, 0)
+		flags, _ := modesOf(r.Fd())
 		for i, cause := range causes {
 			buf := make([]byte, 8)
 			ctx, end := cause.ctx()
@@ -110,7 +92,7 @@ func TestFile_BlockedReadEndsWithItsContext(t *testing.T) {
 				t.Errorf("after %s before the start: read %q, %v", cause.name, buf[:n], err)
 			}
 		}
-		if now, _ := unix.FcntlInt(r.Fd(), unix.F_GETFL, 0); now != flags {
+		if now, _ := modesOf(r.Fd()); now != flags {
 			t.Errorf("the descriptor's flags were %#x and are %#x", flags, now)
 		}
 	})
@@ -121,7 +103,7 @@ func TestFile_BlockedWriteEndsWithItsContext(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
 		r, w := filePipe(t, m)
-		before := fillPipe(t, w)
+		before := fillPipe(t, Handle(w.Fd()))
 		ctx, cancel := context.WithCancel(context.Background())
 		whileInFlight(m, cancel)
 		n, err := w.WithContext(ctx).Write(make([]byte, 3000))
@@ -208,10 +190,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // whenWaiting calls f when all that was in the pipe has been read and a read waits for more.
 func whenWaiting(m *Manager, r *File, f func()) {
-	empty := func() bool {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(r.Fd()), Events: unix.POLLIN}}, 0)
-		return err != nil || n == 0
-	}
+	empty := func() bool { return isEmpty(Handle(r.Fd())) }
 	if m.shared {
 		go func() {
 			for !empty() || m.Stats().InFlight == 0 {
@@ -286,67 +265,6 @@ func waiting(f *File) (n int) {
 		n++
 	}
 	return n
-}
-
-// TestFile_BlockedOpenEndsWithItsContext opens FIFOs that nobody else opens. What comes later finds no trace of it.
-func TestFile_BlockedOpenEndsWithItsContext(t *testing.T) {
-	forEach(t, func(t *testing.T, c Config) {
-		m := open(t, c)
-		for _, flag := range []int{os.O_RDONLY, os.O_WRONLY} {
-			name := newFIFO(t)
-			for _, cause := range causes {
-				ctx, end := cause.ctx()
-				endInFlight(t, m, ctx, end)
-				f, err := m.OpenFile(ctx, name, flag, 0)
-				for _, want := range cause.want {
-					if f != nil || !errors.Is(err, want) && !(want == os.ErrDeadlineExceeded && os.IsTimeout(err)) {
-						t.Errorf("open of a FIFO, %s: %v, %v", cause.name, f, err)
-					}
-				}
-				var op *OpError
-				if !errors.As(err, &op) || op.Op != "open" || op.Name != name {
-					t.Errorf("%#v", err)
-				}
-			}
-			// A writer finds no reader, and a reader no writer.
-			if fd, err := unix.Open(name, unix.O_WRONLY|unix.O_NONBLOCK, 0); err != unix.ENXIO {
-				t.Errorf("something still has the FIFO open for reading: %d, %v", fd, err)
-			}
-			fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n, err := unix.Read(fd, make([]byte, 1)); n != 0 || err != nil {
-				t.Errorf("something still has the FIFO open for writing: %d, %v", n, err)
-			}
-			unix.Close(fd)
-
-			// Two that want each other meet, and nothing stands between them.
-			peer := make(chan *os.File, 1)
-			go func() {
-				f, err := os.OpenFile(name, os.O_RDONLY+os.O_WRONLY-flag, 0)
-				if err != nil {
-					t.Error(err)
-				}
-				peer <- f
-			}()
-			f := openFile(t, m, name, flag)
-			o := <-peer
-			var from io.Reader = f
-			var to io.Writer = o
-			if flag == os.O_WRONLY {
-				from, to = o, f
-			}
-			if _, err := to.Write([]byte("hello")); err != nil {
-				t.Error(err)
-			}
-			got := make([]byte, 5)
-			if _, err := io.ReadFull(from, got); string(got) != "hello" || err != nil {
-				t.Errorf("%q, %v", got, err)
-			}
-			o.Close()
-		}
-	})
 }
 
 // TestFile_ViewsAreTheFile: a view is no copy; closing it closes the file.

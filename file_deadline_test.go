@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -93,7 +91,7 @@ func TestFile_DeadlineEndsWrite(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
 		r, w := filePipe(t, m)
-		size := fillPipe(t, w)
+		size := fillPipe(t, Handle(w.Fd()))
 		for name, set := range map[string]func(time.Time) error{"write": w.SetWriteDeadline, "both": w.SetDeadline} {
 			set(time.Now().Add(time.Millisecond))
 			if n, err := w.Write(make([]byte, 10)); n != 0 || !isDeadline(err) {

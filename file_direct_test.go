@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -21,7 +19,7 @@ import (
 func openDirect(t *testing.T, m *Manager, name string) *File {
 	t.Helper()
 	f, err := m.OpenFile(context.Background(), name, os.O_RDWR|O_DIRECT, 0)
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, ErrUnsupported) {
+	if errors.Is(err, errInvalid) || errors.Is(err, ErrUnsupported) {
 		t.Skipf("no direct I/O in %s: %v", name, err)
 	}
 	if err != nil {
@@ -58,11 +56,7 @@ func TestFile_Direct(t *testing.T) {
 			if got := m.Stats().Completed - before; got != 1 {
 				t.Errorf("%s: ReadAt over the end took %d operations", view, got)
 			}
-			fd, err := syscall.Dup(int(f.Fd()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if g := adopted(t, m, fd, "duplicate"); g.direct != isDirect(O_DIRECT) {
+			if g := adopted(t, m, dup(t, Handle(f.Fd())), "duplicate"); g.direct != directShows {
 				t.Errorf("an adopted descriptor: direct is %t", g.direct)
 			}
 			for range 2 * warmFrom { // of which none may ask the page cache: with O_DIRECT that would wait for the disk
@@ -169,7 +163,7 @@ func TestFile_Misaligned(t *testing.T) {
 				}
 				var e *MisalignedError
 				var op *OpError
-				if n != 0 || !errors.As(err, &e) || !errors.As(err, &op) || op.Name != f.Name() || !errors.Is(err, syscall.EINVAL) ||
+				if n != 0 || !errors.As(err, &e) || !errors.As(err, &op) || op.Name != f.Name() || !errors.Is(err, errInvalid) ||
 					!strings.Contains(err.Error(), "is not a multiple of 4096") {
 					t.Errorf("%s with a wrong %s: %d, %v", name, test.what, n, err)
 				}
@@ -193,14 +187,14 @@ func TestFile_ExplainsMisalignment(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		{direct, syscall.EINVAL, 0, aligned, ""},
-		{direct, syscall.EINVAL, CurrentOffset, aligned, ""},
-		{direct, syscall.EINVAL, 512, aligned, "offset"},
-		{direct, syscall.EINVAL, 0, aligned[:512], "buffer length"},
-		{direct, syscall.EINVAL, 0, aligned[512:][:DirectAlignment], "buffer address"},
+		{direct, errInvalid, 0, aligned, ""},
+		{direct, errInvalid, CurrentOffset, aligned, ""},
+		{direct, errInvalid, 512, aligned, "offset"},
+		{direct, errInvalid, 0, aligned[:512], "buffer length"},
+		{direct, errInvalid, 0, aligned[512:][:DirectAlignment], "buffer address"},
 		{direct, syscall.EIO, 512, aligned, ""},
 		{direct, io.EOF, 512, aligned, ""},
-		{buffered, syscall.EINVAL, 512, aligned, ""},
+		{buffered, errInvalid, 512, aligned, ""},
 	} {
 		in := error(&OpError{Op: "read", Name: test.f.name, Err: test.err})
 		if test.err == io.EOF {

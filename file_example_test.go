@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"path/filepath"
@@ -85,30 +84,4 @@ func ExampleManager_Open() {
 	_, err = m.Open(ctx, name)
 	fmt.Println(errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err))
 	// Output: true true
-}
-
-// Direct I/O goes past the page cache, and needs aligned buffers, lengths and offsets. Not every file system has it.
-func ExampleAlignedBuffer() {
-	dir, err := os.MkdirTemp("", "")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	name := filepath.Join(dir, "file")
-	if err := os.WriteFile(name, []byte("some data"), 0o600); err != nil {
-		log.Fatal(err)
-	}
-
-	f, err := ringport.OpenFile(name, os.O_RDONLY|ringport.O_DIRECT, 0)
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, ringport.ErrUnsupported) {
-		f, err = ringport.Open(name)
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer f.Close()
-	buf := ringport.AlignedBuffer(2 * ringport.DirectAlignment)
-	n, err := f.ReadAt(buf, 0)
-	fmt.Printf("%q %v\n", buf[:n], err == io.EOF)
-	// Output: "some data" true
 }

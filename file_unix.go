@@ -15,6 +15,9 @@ import (
 // errInvalid is the system's word for arguments that it can't use.
 const errInvalid = syscall.EINVAL
 
+// maxVecBytes is the most that one operation on several buffers moves.
+const maxVecBytes = MaxTransferBytes
+
 // describe finds out what h is.
 func describe(h Handle) (what traits, err error) {
 	fd := int(h)
@@ -89,3 +92,6 @@ func writeStandard(h Handle, p []byte) (n int, err error, ok bool) {
 	n, err = osOutput[h].Write(p)
 	return n, err, true
 }
+
+// moreFollows: no system but Windows has messages in a File.
+func moreFollows(error) bool { return false }

@@ -1,6 +1,7 @@
 package ringport
 
 import (
+	"errors"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -11,6 +12,9 @@ import (
 
 // errInvalid is the system's word for arguments that it can't use.
 const errInvalid = windows.ERROR_INVALID_PARAMETER
+
+// maxVecBytes is the most that one operation on several buffers moves, since they are copied into or out of one.
+const maxVecBytes = 16 << 20
 
 // describe finds out what h is. A handle that doesn't answer is synchronous, and somebody waits for what it has next: it is taken for
 // one without positions. Devices are so too, although the system keeps a number for some of them that looks like one.
@@ -75,3 +79,6 @@ func openDirectory(h Handle) (Handle, error) {
 
 // writeStandard: there is no SIGPIPE.
 func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, nil, false }
+
+// moreFollows reports whether all that err says is that a message goes on.
+func moreFollows(err error) bool { return errors.Is(err, ErrMoreData) }

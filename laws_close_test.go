@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -10,7 +8,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -18,7 +15,7 @@ import (
 func TestLaw4_CloseDrains(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		ops := make([]Op, 50)
 		chs := make([]<-chan result, len(ops))
 		for i := range ops {
@@ -46,7 +43,7 @@ func TestLaw4_CloseDrains(t *testing.T) {
 		// Nothing is left that would take data from the pipe.
 		put(t, w, "still here")
 		buf := make([]byte, 16)
-		if n, err := syscall.Read(int(r), buf); string(buf[:n]) != "still here" || err != nil {
+		if n, err := rawRead(r, buf); string(buf[:n]) != "still here" || err != nil {
 			t.Errorf("%q, %v", buf[:n], err)
 		}
 	})
@@ -75,7 +72,7 @@ func TestLaw4_CloseAtOnce(t *testing.T) {
 func TestLaw4_CloseEndsBlockedCalls(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, _ := pipe(t)
+		r, _ := pipe(t, m)
 		const callers = 20
 		errs := make(chan error, callers)
 		for i := range callers {
@@ -123,7 +120,7 @@ func TestLaw4_CloseAgainstStarts(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
 		for range 100 {
 			m := open(t, c)
-			r, _ := pipe(t)
+			r, _ := pipe(t, m)
 			var started, done atomic.Int64
 			var wg sync.WaitGroup
 			for i := range 3 {
@@ -198,7 +195,7 @@ func TestLaw4_CloseInCallback(t *testing.T) {
 				for _, workers := range []int{0, 1} {
 					c.MinWorkers, c.MaxWorkers = workers, workers
 					m := open(t, c)
-					r, _ := pipe(t)
+					r, _ := pipe(t, m)
 					blocked := Read(r, make([]byte, 1), CurrentOffset)
 					other := start(t, m, &blocked)
 					closed := make(chan error, 2)
@@ -265,7 +262,7 @@ func TestLaw5_EverythingGetsAttention(t *testing.T) {
 		const rounds = 3000
 		m := open(t, c)
 		rng := rand.New(rand.NewPCG(testSeed(t), 2))
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		for i := range rounds {
 			ch := make(chan result, 1)
 			switch rng.IntN(4) {

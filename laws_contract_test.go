@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -80,7 +78,7 @@ func TestLaw7_BlockedCallbacks(t *testing.T) {
 func TestLaw7_CallbacksMayDoAnything(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		done := make(chan struct{}, 1)
 		try := func(err error) {
 			if err != nil {
@@ -113,7 +111,7 @@ func TestLaw7_CallbacksMayDoAnything(t *testing.T) {
 			m.Wake()
 			try(m.Flush())
 			try(m.Attach(r))
-			try(m.Detach(r))
+			detach(t, m, r)
 			try(m.RegisterBuffers([][]byte{make([]byte, 4096)}))
 			try(m.RegisterBuffers(nil))
 			try(m.RegisterFiles([]Handle{r}))
@@ -144,7 +142,7 @@ func TestLaw7_CallbacksMayDoAnything(t *testing.T) {
 func TestLaw7_DoInACallbackOfDo(t *testing.T) {
 	forCallerDriven(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, _ := pipe(t)
+		r, _ := pipe(t, m)
 		outer, cancelOuter := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		defer cancelOuter()
 		inner, cancelInner := context.WithCancel(context.Background())
@@ -243,39 +241,39 @@ func TestLaw8_ErrorsSayWhatOnWhatAndWhy(t *testing.T) {
 			op, text string
 		}{
 			{"open a missing file", func(op *Op) { *op = OpenAt(CurrentDir, missing, os.O_RDONLY, 0) },
-				fs.ErrNotExist, "open", "open " + missing + ": no such file or directory"},
+				fs.ErrNotExist, "open", "open " + missing + ": " + errNotThere.Error()},
 			{"stat a missing file", func(op *Op) { *op = StatAt(CurrentDir, missing, 0, new(FileStat)) },
-				fs.ErrNotExist, "stat", "stat " + missing + ": no such file or directory"},
+				fs.ErrNotExist, "stat", "stat " + missing + ": " + errNotThere.Error()},
 			{"remove a missing file", func(op *Op) { *op = UnlinkAt(CurrentDir, missing, 0) },
-				fs.ErrNotExist, "unlink", "unlink " + missing + ": no such file or directory"},
+				fs.ErrNotExist, "unlink", "unlink " + missing + ": " + errNotThere.Error()},
 			{"rename a missing file", func(op *Op) { *op = RenameAt(CurrentDir, missing, CurrentDir, file, 0) },
-				fs.ErrNotExist, "rename", "rename " + missing + ": no such file or directory"},
+				fs.ErrNotExist, "rename", "rename " + missing + ": " + errNotThere.Error()},
 			{"link a missing file", func(op *Op) { *op = LinkAt(CurrentDir, missing, CurrentDir, file, 0) },
-				fs.ErrNotExist, "link", "link " + missing + ": no such file or directory"},
+				fs.ErrNotExist, "link", "link " + missing + ": " + errNotThere.Error()},
 			{"make a folder that exists", func(op *Op) { *op = MkdirAt(CurrentDir, dir, 0o700) },
-				fs.ErrExist, "mkdir", "mkdir " + dir + ": file exists"},
+				fs.ErrExist, "mkdir", "mkdir " + dir + ": " + errFolderThere.Error()},
 			{"create a file that exists", func(op *Op) { *op = OpenAt(CurrentDir, file, os.O_CREATE|os.O_EXCL, 0) },
-				fs.ErrExist, "open", "open " + file + ": file exists"},
+				fs.ErrExist, "open", "open " + file + ": " + errFileThere.Error()},
 			{"path through a file", func(op *Op) { *op = OpenAt(CurrentDir, file+"/x", os.O_RDONLY, 0) },
-				syscall.ENOTDIR, "open", "open " + file + "/x: not a directory"},
+				errThroughFile, "open", "open " + file + "/x: " + errThroughFile.Error()},
 			{"read a folder", func(op *Op) {
 				*op = Read(Handle(d.Fd()), make([]byte, 8), CurrentOffset)
 				op.Named("the folder")
-			}, syscall.EISDIR, "read", "read the folder: is a directory"},
+			}, errReadFolder, "read", "read the folder: " + errReadFolder.Error()},
 			{"write what is open for reading", func(op *Op) { *op = Write(h, make([]byte, 8), 0); op.Named(file) },
-				syscall.EBADF, "write", "write " + file + ": bad file descriptor"},
+				errNotAllowed, "write", "write " + file + ": " + errNotAllowed.Error()},
 			{"write to a broken pipe", func(op *Op) { *op = Write(brokenEnd, make([]byte, 8), CurrentOffset); op.Named("pipe") },
-				syscall.EPIPE, "write", "write pipe: broken pipe"},
+				errBrokenPipe, "write", "write pipe: " + errBrokenPipe.Error()},
 			{"sync no descriptor", func(op *Op) { *op = Fsync(^Handle(0)) },
-				syscall.EBADF, "fsync", "fsync handle -1: bad file descriptor"},
+				errBadHandle, "fsync", "fsync handle -1: " + errBadHandle.Error()},
 			{"sync no data", func(op *Op) { *op = Fdatasync(^Handle(0)) },
-				syscall.EBADF, "fdatasync", "fdatasync handle -1: bad file descriptor"},
+				errBadHandle, "fdatasync", "fdatasync handle -1: " + errBadHandle.Error()},
 			{"truncate what is open for reading", func(op *Op) { *op = Truncate(h, 0); op.Named("it") },
-				syscall.EINVAL, "truncate", "truncate it: invalid argument"},
+				errCutReadOnly, "truncate", "truncate it: " + errCutReadOnly.Error()},
 			{"read an unregistered file", func(op *Op) { *op = Read(RegisteredFile(7), make([]byte, 8), 0) },
-				syscall.EBADF, "read", "read registered file 7: bad file descriptor"},
+				errBadHandle, "read", "read registered file 7: " + errBadHandle.Error()},
 			{"close no descriptor", func(op *Op) { *op = CloseHandle(^Handle(0)) },
-				syscall.EBADF, "close", "close handle -1: bad file descriptor"},
+				errBadHandle, "close", "close handle -1: " + errBadHandle.Error()},
 			{"read past the end", func(op *Op) { *op = Read(h, make([]byte, 8), 1000) }, io.EOF, "", "EOF"},
 			{"readv past the end", func(op *Op) { *op = Readv(h, [][]byte{make([]byte, 8)}, 1000) }, io.EOF, "", "EOF"},
 		} {
@@ -321,13 +319,13 @@ func checkError(t *testing.T, name string, err, want error, op, text string) {
 // brokenPipe is a pipe whose reading end is closed.
 func brokenPipe(t *testing.T) (r, w Handle) {
 	t.Helper()
-	var p [2]int
-	if err := syscall.Pipe(p[:]); err != nil {
+	r, w, err := newPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	syscall.Close(p[0])
-	t.Cleanup(func() { syscall.Close(p[1]) })
-	return Handle(p[0]), Handle(p[1])
+	closeRaw(r)
+	t.Cleanup(func() { closeRaw(w) })
+	return r, w
 }
 
 // TestLaw9_OneContract runs one story on each backend in both modes; it must read the same.
@@ -349,7 +347,7 @@ func tell(t *testing.T, m *Manager) string {
 	t.Chdir(t.TempDir())
 	var story strings.Builder
 	fd := Handle(0)
-	r, w := pipe(t)
+	r, w := pipe(t, m)
 	buf, small := make([]byte, 32), make([]byte, 3)
 	stat := new(FileStat)
 	say := func(op *Op) int {
@@ -367,7 +365,7 @@ func tell(t *testing.T, m *Manager) string {
 	next(&op)
 	op = OpenAt(CurrentDir, "d/f", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
 	fd = Handle(next(&op))
-	defer syscall.Close(int(fd))
+	defer closeRaw(fd)
 	for _, make := range []func(){
 		func() { op = Write(fd, []byte("hello, ring and port"), 0) },
 		func() { op = Writev(fd, [][]byte{[]byte("HE"), nil, []byte("LLO")}, 0) },
@@ -386,9 +384,9 @@ func tell(t *testing.T, m *Manager) string {
 		func() { op = UnlinkAt(CurrentDir, "d/g", 0) },
 		func() { op = UnlinkAt(CurrentDir, "d", 0) },
 		func() { op = UnlinkAt(CurrentDir, "missing", 0) },
-		func() { op = PollReady(w, PollOut) },
+		func() { op = readyOp(w, PollOut) },
 		func() { op = Write(w, []byte("piped"), CurrentOffset) },
-		func() { op = PollReady(r, PollIn) },
+		func() { op = readyOp(r, PollIn) },
 		func() { op = Read(r, small, CurrentOffset) },
 		func() { op = Read(r, buf, CurrentOffset) },
 		func() { op = Write(w, nil, CurrentOffset) },
@@ -406,7 +404,7 @@ func tell(t *testing.T, m *Manager) string {
 func TestLaw10_NothingGlobal(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		a, b := open(t, c), open(t, Config{Backend: c.Backend})
-		r, w := pipe(t)
+		r, w := pipe(t, a)
 		inA := Read(r, make([]byte, 1), CurrentOffset)
 		chA := start(t, a, &inA)
 		if err := a.Flush(); err != nil {

@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -85,7 +83,7 @@ func TestLaw2_DoOfAStranger(t *testing.T) {
 		if _, err := m.Step(0); err != nil {
 			t.Fatal(err)
 		}
-		h := Handle(tempFile(t, []byte("12345678")).Fd())
+		h := Handle(tempFile(t, m, []byte("12345678")).Fd())
 		buf := make([]byte, 8)
 		op, first, second := Read(h, buf, 0), Read(h, buf, 0), Nop()
 		errs := make(chan error)
@@ -117,7 +115,7 @@ func TestLaw2_DoOfAStranger(t *testing.T) {
 func TestLaw3_CancelInAChainHere(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		h := Handle(tempFile(t, nil).Fd())
+		h := Handle(tempFile(t, m, nil).Fd())
 		ops := []Op{Write(h, make([]byte, 16<<20), 0), Fdatasync(h), Write(h, []byte("late"), 32<<20), Fdatasync(h)}
 		done := make(chan error)
 		go func() { done <- m.DoChain(context.Background(), &ops[0], &ops[1], &ops[2], &ops[3]) }()
@@ -185,7 +183,7 @@ func TestLaw5_NobodyStarves(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
 		c.MaxWorkers = 1
 		m := open(t, c)
-		h := Handle(tempFile(t, make([]byte, 4096)).Fd())
+		h := Handle(tempFile(t, m, make([]byte, 4096)).Fd())
 		var stop atomic.Bool
 		defer stop.Store(true)
 		armed := make(chan struct{})
@@ -209,7 +207,7 @@ func TestLaw5_NobodyStarves(t *testing.T) {
 		if err := m.Start(&op, again); err != nil {
 			t.Fatal(err)
 		}
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		read := Read(r, make([]byte, 1), CurrentOffset)
 		ch := start(t, m, &read)
 		put(t, w, "x")
@@ -225,11 +223,11 @@ func TestLaw5_StartsWhileAllWorkersAreBusy(t *testing.T) {
 		c.MaxWorkers = 1
 		m := open(t, c)
 		for range 20 {
-			r1, w1 := pipe(t)
+			r1, w1 := pipe(t, m)
 			release, busy := make(chan struct{}), make(chan struct{}, 2)
 			var polls [2]Op // back in one batch
 			for i := range polls {
-				polls[i] = PollReady(r1, PollIn)
+				polls[i] = readyOp(r1, PollIn)
 				if err := m.Start(&polls[i], func(*Op) {
 					busy <- struct{}{}
 					<-release
@@ -237,9 +235,9 @@ func TestLaw5_StartsWhileAllWorkersAreBusy(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			put(t, w1, "x")
+			put(t, w1, "xx")
 			<-busy
-			r2, w2 := pipe(t)
+			r2, w2 := pipe(t, m)
 			write := Write(w2, []byte("y"), CurrentOffset)
 			ch := start(t, m, &write)
 			one := Read(r2, make([]byte, 1), CurrentOffset)

@@ -61,8 +61,8 @@ func TestLaw3_StartedAgainWithAFullQueue(t *testing.T) {
 func TestSpliceOfFourGiB(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		h := Handle(tempFile(t, make([]byte, 4096)).Fd())
-		_, w := pipe(t)
+		h := Handle(tempFile(t, m, make([]byte, 4096)).Fd())
+		_, w := pipe(t, m)
 		op := Splice(h, 0, w, CurrentOffset, 1<<32, 0)
 		if n, err := m.Do(context.Background(), &op); n != 4096 || err != nil {
 			t.Errorf("%d, %v", n, err)
@@ -117,7 +117,7 @@ func TestSQE_AnsweredNeverOrOften(t *testing.T) {
 		if res := receive(t, m, start(t, m, &op)); res.err != nil {
 			t.Error(res.err)
 		}
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		op = SQE("poll", func(e *RawSQE) { e.Opcode, e.FD, e.OpFlags, e.Len = 6, int32(r), unix.POLLIN, 1 }) // multishot
 		ch := start(t, m, &op)
 		for range 3 {

@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -9,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -21,8 +18,8 @@ func TestLaw1_ExactlyOnce(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		const each = 300
 		m := open(t, c)
-		f := tempFile(t, bytes.Repeat([]byte("ringport"), 512))
-		r, _ := pipe(t)
+		f := tempFile(t, m, bytes.Repeat([]byte("ringport"), 512))
+		r, _ := pipe(t, m)
 		ops := make([]Op, 4*each)
 		calls := make([]atomic.Int32, len(ops))
 		for i := range ops {
@@ -72,7 +69,7 @@ func TestLaw1_OneWinner(t *testing.T) {
 	const rounds = 1500
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		turns := make(chan struct{})
 		written := make(chan struct{})
 		go func() {
@@ -102,7 +99,7 @@ func TestLaw1_OneWinner(t *testing.T) {
 				data++
 			case res.n == 0 && errors.Is(res.err, ErrCanceled):
 				cancelled++
-				if n, err := syscall.Read(int(r), buf); n != 1 || err != nil {
+				if n, err := rawRead(r, buf); n != 1 || err != nil {
 					t.Fatalf("round %d: the byte is gone: %d, %v", i, n, err)
 				}
 			default:
@@ -122,7 +119,7 @@ func TestLaw1_OneWinner(t *testing.T) {
 func TestLaw2_HeldUntilCompletion(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		got := make(chan string, 1)
 		gone := make(chan struct{})
 		func() {
@@ -180,7 +177,7 @@ func overwrite(b []byte) {
 func TestLaw2_StackMoves(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		got := make(chan string, 1)
 		go func() {
 			grow(200)
@@ -279,7 +276,7 @@ func TestLaw3_Causes(t *testing.T) {
 		for _, cause := range causes {
 			t.Run(cause.name, func(t *testing.T) {
 				m := open(t, c)
-				r, w := pipe(t)
+				r, w := pipe(t, m)
 				op := Read(r, make([]byte, 8), CurrentOffset)
 
 				// Before: nothing is started.
@@ -321,7 +318,7 @@ func TestLaw3_Causes(t *testing.T) {
 func TestLaw3_CancelByHand(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		op := Read(r, make([]byte, 8), CurrentOffset)
 		m.Cancel(&op) // idle: nothing
 		put(t, w, "1")
@@ -350,7 +347,7 @@ func TestLaw3_CancelByHand(t *testing.T) {
 func TestLaw3_DataIsKept(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		op := Write(w, make([]byte, 1<<20), CurrentOffset) // more than a pipe holds
@@ -364,13 +361,10 @@ func TestLaw3_DataIsKept(t *testing.T) {
 			cancel()
 		}()
 		n, err := m.Do(ctx, &op)
-		if err := syscall.SetNonblock(int(r), true); err != nil {
-			t.Fatal(err)
-		}
 		inPipe := 0
 		for buf := make([]byte, 1<<20); ; {
-			k, err := syscall.Read(int(r), buf)
-			if err != nil {
+			k, err := tryRead(r, buf)
+			if err != nil || k == 0 {
 				break
 			}
 			inPipe += k
@@ -386,7 +380,7 @@ func TestLaw3_FullQueue(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		c.Depth = 1
 		m := open(t, c)
-		r, _ := pipe(t)
+		r, _ := pipe(t, m)
 		ops := make([]Op, 200)
 		chs := make([]<-chan result, len(ops))
 		for i := range ops {

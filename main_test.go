@@ -1,19 +1,14 @@
-//go:build unix
-
 package ringport
 
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -39,18 +34,6 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
-}
-
-// warmUp makes the runtime open the descriptors that it keeps for good.
-func warmUp() {
-	r, w, err := os.Pipe()
-	if err != nil {
-		panic(err)
-	}
-	r.SetReadDeadline(time.Now())
-	r.Read(make([]byte, 1))
-	r.Close()
-	w.Close()
 }
 
 // leftBehind closes the default manager, which nobody else does, and reports what there is then that was not there before.
@@ -107,35 +90,6 @@ func goroutinesOf(known map[string]bool, marks ...string) error {
 				errs = append(errs, fmt.Errorf("goroutine left: %s", stack))
 				break
 			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// descriptors are this process's, with what they stand for. Where the system has no list it returns none.
-func descriptors() map[string]string {
-	all := map[string]string{}
-	for _, dir := range []string{"/proc/self/fd", "/dev/fd"} {
-		names, err := filepath.Glob(dir + "/*")
-		if err != nil || len(names) == 0 {
-			continue
-		}
-		for _, name := range names {
-			// The one that lists the directory is closed by now.
-			if target, err := os.Readlink(name); err == nil {
-				all[filepath.Base(name)] = target
-			}
-		}
-		break
-	}
-	return all
-}
-
-func strangeDescriptors(before map[string]string) error {
-	var errs []error
-	for fd, target := range descriptors() {
-		if before[fd] != target {
-			errs = append(errs, fmt.Errorf("descriptor %s left: %s", fd, target))
 		}
 	}
 	return errors.Join(errs...)
@@ -300,30 +254,55 @@ func do(t testing.TB, m *Manager, op *Op) int {
 	return n
 }
 
-// pipe returns the two ends of a pipe in blocking mode. The end of the test closes them.
-func pipe(t testing.TB) (r, w Handle) {
+// attach makes h one of m's, which it must be for what waits on it to be cancelled by the system, and on its port (Windows).
+func attach(t testing.TB, m *Manager, h Handle) {
 	t.Helper()
-	var p [2]int
-	if err := syscall.Pipe(p[:]); err != nil {
+	if err := m.Attach(h); err != nil {
 		t.Fatal(err)
 	}
-	for _, fd := range p {
-		syscall.CloseOnExec(fd)
-		t.Cleanup(func() { syscall.Close(fd) })
+}
+
+// detach undoes attach where the system can.
+func detach(t testing.TB, m *Manager, h Handle) {
+	t.Helper()
+	if err := m.Detach(h); err != nil && !errors.Is(err, ErrUnsupported) {
+		t.Error(err)
 	}
-	return Handle(p[0]), Handle(p[1])
+}
+
+// pipe returns the two ends of a pipe for m, in blocking mode where there is one. The end of the test closes them.
+func pipe(t testing.TB, m *Manager) (r, w Handle) {
+	t.Helper()
+	r, w, err := newPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []Handle{r, w} {
+		t.Cleanup(func() { closeRaw(h) })
+		attach(t, m, h)
+	}
+	return r, w
 }
 
 // put writes s to w, past the manager.
 func put(t testing.TB, w Handle, s string) {
 	t.Helper()
-	if n, err := syscall.Write(int(w), []byte(s)); n != len(s) || err != nil {
+	if n, err := rawWrite(w, []byte(s)); n != len(s) || err != nil {
 		t.Errorf("write of %q: %d, %v", s, n, err)
 	}
 }
 
-// tempFile makes a file with the given content. The end of the test closes it.
-func tempFile(t testing.TB, content []byte) *os.File {
+// testFile is a file of the tests, and its handle for a manager.
+type testFile struct {
+	*os.File
+	h Handle
+}
+
+// Fd is the handle for the manager.
+func (f *testFile) Fd() uintptr { return uintptr(f.h) }
+
+// tempFile makes a file with the given content, for m. The end of the test closes it.
+func tempFile(t testing.TB, m *Manager, content []byte) *testFile {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
@@ -333,7 +312,7 @@ func tempFile(t testing.TB, content []byte) *os.File {
 	if _, err := f.Write(content); err != nil {
 		t.Fatal(err)
 	}
-	return f
+	return &testFile{f, ownHandle(t, m, f)}
 }
 
 // childVariable names the function that a child process runs instead of the tests.
@@ -382,16 +361,4 @@ func runChild(t testing.TB, name string, env ...string) string {
 		t.Fatalf("child %s: %v\n%s", name, err, out)
 	}
 	return string(out)
-}
-
-var seedFlag = flag.Uint64("ringport.seed", 0, "seed of the random tests; 0: a new one")
-
-// testSeed is the seed of a random test, which it logs.
-func testSeed(t testing.TB) uint64 {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("-ringport.seed=%d repeats this run, as far as the scheduler does", seed)
-	return seed
 }

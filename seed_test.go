@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -11,11 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // The manager is modelled on GHC's WinIO manager (GHC.Event.Windows). Each of its names that has a counterpart here has a test
@@ -98,7 +93,7 @@ func TestSeed_getSystemManager(t *testing.T) { runChild(t, defaultChild) }
 func TestSeed_interruptSystemManager(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		op := Read(r, make([]byte, 8), CurrentOffset)
 		ch := start(t, m, &op)
 		const wakes = 100
@@ -122,12 +117,12 @@ func TestSeed_interruptSystemManager(t *testing.T) {
 	})
 }
 
-// TestSeed_processRemoteCompletion drives a manager from a foreign loop, which waits with poll(2) and steps without a wait.
+// TestSeed_processRemoteCompletion drives a manager from a foreign loop, which waits for its handle and steps without a wait.
 func TestSeed_processRemoteCompletion(t *testing.T) {
 	forCallerDriven(t, func(t *testing.T, c Config) {
 		const each = 200
 		m := open(t, c)
-		r, w := pipe(t)
+		r, w := pipe(t, m)
 		h, ok := m.Pollable()
 		if !ok {
 			t.Fatal("not pollable")
@@ -199,12 +194,8 @@ func foreignWait(t *testing.T, m *Manager, h Handle) {
 	if d, ok := m.NextTimeout(); ok {
 		limit = min(limit, d)
 	}
-	fds := []unix.PollFd{{Fd: int32(h), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, int((limit+time.Millisecond-1)/time.Millisecond))
-	if err != nil && err != syscall.EINTR {
-		t.Fatal(err)
-	}
-	if n == 0 && limit == patience {
+	readable := waitReadable(t, h, limit)
+	if !readable && limit == patience {
 		t.Fatalf("nothing to do: %+v", m.Stats())
 	}
 	if _, err := m.Step(0); err != nil {
@@ -216,51 +207,42 @@ func foreignWait(t *testing.T, m *Manager, h Handle) {
 func TestSeed_associateHandle(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
-		r, w := pipe(t)
-		f := Handle(tempFile(t, nil).Fd())
+		r, w := pipe(t, m)
+		f := Handle(tempFile(t, m, nil).Fd())
 		for _, h := range []Handle{r, w, f} {
 			for range 2 {
 				if err := m.Attach(h); err != nil {
 					t.Error(err)
 				}
 			}
-			if err := m.Detach(h); err != nil {
-				t.Error(err)
-			}
+			detach(t, m, h)
 		}
 		put(t, w, "attached")
 		if n := do(t, m, readOp(r, 8, CurrentOffset)); n != 8 {
 			t.Errorf("%d", n)
 		}
-		if n := do(t, m, ptr(func(op *Op) { *op = CloseHandle(Handle(dup(t, f))) })); n != 0 {
+		if n := do(t, m, ptr(func(op *Op) { *op = CloseHandle(dup(t, f)) })); n != 0 {
 			t.Errorf("%d", n)
 		}
 		closed := dup(t, f)
-		syscall.Close(closed)
-		checkTyped(t, "attach", 0, m.Attach(Handle(closed)), syscall.EBADF)
+		closeRaw(closed)
+		checkTyped(t, "attach", 0, m.Attach(closed), errBadHandle)
 	})
-}
-
-func dup(t *testing.T, h Handle) int {
-	t.Helper()
-	fd, err := syscall.Dup(int(h))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fd
 }
 
 // TestSeed_outstandingRequests: what is in flight is counted for each manager and kind.
 func TestSeed_outstandingRequests(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m, other := open(t, c), open(t, Config{Backend: c.Backend})
-		r, _ := pipe(t)
+		r, _ := pipe(t, m)
+		_, full := pipe(t, m)
+		fillPipe(t, full)
 		var ops []*Op
 		var chs []<-chan result
 		for i := range 5 {
 			op := readOp(r, 8, CurrentOffset)
 			if i < 2 {
-				op = ptr(func(op *Op) { *op = PollReady(r, PollIn) })
+				op = writeOp(full, "no room", CurrentOffset)
 			}
 			ops = append(ops, op)
 			chs = append(chs, start(t, m, op))
@@ -281,12 +263,12 @@ func TestSeed_outstandingRequests(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 		}
-		check(map[string]int64{"read": 3, "poll": 2}, 3, 0, 1)
+		check(map[string]int64{"read": 3, "write": 2}, 3, 0, 1)
 		m.Cancel(ops[0])
 		m.Cancel(ops[4])
 		receive(t, m, chs[0])
 		receive(t, m, chs[4])
-		check(map[string]int64{"read": 2, "poll": 1}, 5, 2, 1)
+		check(map[string]int64{"read": 2, "write": 1}, 5, 2, 1)
 		if s := other.Stats(); s.InFlight != 0 || s.Completed != 0 {
 			t.Errorf("the other one: %+v", s)
 		}

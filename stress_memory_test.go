@@ -1,12 +1,9 @@
-//go:build unix
-
 package ringport
 
 import (
 	"bytes"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 )
 
@@ -18,29 +15,25 @@ type stressPipe struct {
 	kept         atomic.Int64 // bytes that went in or out at our end
 }
 
-func (p *stressPipe) open(t *testing.T, tag byte, in bool) {
+// open makes the pipe for m. Those with an even tag are in another mode: both occur.
+func (p *stressPipe) open(t *testing.T, m *Manager, tag byte, in bool) {
 	t.Helper()
-	var fds [2]int
-	if err := syscall.Pipe(fds[:]); err != nil {
+	r, w, err := newPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	p.tag, p.theirs, p.ours = tag, Handle(fds[1]), Handle(fds[0])
+	p.tag, p.theirs, p.ours = tag, w, r
 	if in {
-		p.theirs, p.ours = p.ours, p.theirs
+		p.theirs, p.ours = r, w
 	}
-	if err := syscall.SetNonblock(int(p.ours), true); err != nil {
+	if err := otherMode(m, p.theirs, tag%2 == 0); err != nil {
 		t.Fatal(err)
-	}
-	if tag%2 == 0 { // both modes occur
-		if err := syscall.SetNonblock(int(p.theirs), true); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
 func (p *stressPipe) close() {
-	syscall.Close(int(p.theirs))
-	syscall.Close(int(p.ours))
+	closeRaw(p.theirs)
+	closeRaw(p.ours)
 }
 
 func fill(b []byte, v byte) {
@@ -51,7 +44,7 @@ func fill(b []byte, v byte) {
 
 // drain takes out what is there, up to the length of buf.
 func (p *stressPipe) drain(t *testing.T, buf []byte) (n int) {
-	n, err := syscall.Read(int(p.ours), buf)
+	n, err := tryRead(p.ours, buf)
 	if err != nil {
 		return 0
 	}

@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -10,20 +8,16 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 var longFlag = flag.Bool("ringport.long", false, "stress with ten million operations for each backend and mode, instead of 200,000")
 
-// TestStress starts, cancels, times out and closes at random, over files, pipes and FIFOs, and counts: every operation that
+// TestStress starts, cancels, times out and closes at random, over files, pipes and what is opened, and counts: every operation that
 // was accepted is delivered once, every byte that went into a pipe comes out of it or is still there, and memory that does not
 // belong to an operation is not touched.
 func TestStress(t *testing.T) {
@@ -56,9 +50,10 @@ type stress struct {
 	t       *testing.T
 	m       *Manager
 	seed    uint64
+	name    string
 	file    Handle
-	content []byte // of the file, for good: writes repeat it
-	fifo    string
+	content []byte        // of the file, for good: writes repeat it
+	door    string        // what is opened and closed
 	in, out [4]stressPipe // the manager reads from in and writes to out
 
 	quota               int64
@@ -92,14 +87,11 @@ func stressManager(t *testing.T, c Config, seed uint64, quota int64) int64 {
 	if _, err := f.Write(s.content); err != nil {
 		t.Fatal(err)
 	}
-	s.file = Handle(f.Fd())
-	s.fifo = filepath.Join(t.TempDir(), "fifo")
-	if err := syscall.Mkfifo(s.fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.name, s.file = f.Name(), ownHandle(t, s.m, f)
+	s.door = newDoor(t)
 	for i := range s.in {
-		s.in[i].open(t, byte(1+i), true)
-		s.out[i].open(t, byte(101+i), false)
+		s.in[i].open(t, s.m, byte(1+i), true)
+		s.out[i].open(t, s.m, byte(101+i), false)
 		defer s.in[i].close()
 		defer s.out[i].close()
 	}
@@ -134,7 +126,7 @@ func (s *stress) world(stop chan struct{}) {
 		p := &s.in[rng.IntN(len(s.in))]
 		data := buf[:1+rng.IntN(100)]
 		fill(data, p.tag)
-		if n, err := syscall.Write(int(p.ours), data); err == nil {
+		if n, err := tryWrite(p.ours, data); err == nil {
 			p.kept.Add(int64(n))
 		}
 		s.out[rng.IntN(len(s.out))].drain(s.t, buf)
@@ -254,9 +246,15 @@ func (s *stress) check() {
 	for i := range s.in {
 		p := &s.in[i]
 		left := 0
-		syscall.SetNonblock(int(p.theirs), true)
-		if n, err := syscall.Read(int(p.theirs), buf); err == nil {
-			left = n
+		for {
+			n, err := tryRead(p.theirs, buf)
+			if err != nil {
+				s.errorf("what is left in pipe %d: %v", p.tag, err)
+			}
+			if n == 0 {
+				break
+			}
+			left += n
 		}
 		if p.kept.Load() != p.operations.Load()+int64(left) {
 			s.errorf("pipe %d got %d bytes, operations read %d, %d are left", p.tag, p.kept.Load(), p.operations.Load(), left)
@@ -268,9 +266,8 @@ func (s *stress) check() {
 			s.errorf("operations wrote %d bytes into pipe %d, %d came out", p.operations.Load(), p.tag, p.kept.Load())
 		}
 	}
-	content := make([]byte, len(s.content))
-	if n, err := unix.Pread(int(s.file), content, 0); n != len(content) || err != nil || !bytes.Equal(content, s.content) {
-		s.errorf("the file has changed: %d, %v", n, err)
+	if content, err := os.ReadFile(s.name); err != nil || !bytes.Equal(content, s.content) {
+		s.errorf("the file has changed: %v", err)
 	}
 	s.yard.checkAll(s.t)
 }
@@ -344,13 +341,13 @@ func (k *stressTask) prepare() {
 		k.pipe = &s.out[rng.IntN(len(s.out))]
 		fill(k.buf, k.pipe.tag)
 		k.op = Write(k.pipe.theirs, k.buf, CurrentOffset)
-	case n < 92:
+	case n < 92 && polls:
 		k.op = PollReady(s.in[rng.IntN(len(s.in))].theirs, PollIn)
 	case n < 96:
-		k.mayFail = syscall.EBADF
+		k.mayFail = errBadHandle
 		k.op = Read(^Handle(0), k.buf, 0)
 	default:
-		k.op = OpenAt(CurrentDir, s.fifo, []int{os.O_RDONLY, os.O_WRONLY}[rng.IntN(2)], 0)
+		k.op = OpenAt(CurrentDir, s.door, []int{os.O_RDONLY, os.O_WRONLY}[rng.IntN(2)], 0)
 	}
 }
 
@@ -413,7 +410,7 @@ func (k *stressTask) refused(err error) {
 
 func (k *stressTask) closeOpened() {
 	if k.opened >= 0 {
-		if err := syscall.Close(k.opened); err != nil {
+		if err := closeRaw(Handle(k.opened)); err != nil {
 			k.s.errorf("close of what was opened: %v", err)
 		}
 		k.opened = -1

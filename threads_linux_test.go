@@ -24,7 +24,7 @@ func TestLaw2_ThreadDies(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
 		m := open(t, c)
 		for range 20 {
-			r, w := pipe(t)
+			r, w := pipe(t, m)
 			op := Read(r, make([]byte, 8), CurrentOffset)
 			ch := make(chan result, 2)
 			task := fmt.Sprintf("/proc/self/task/%d", onDyingThread(t, func() error {

@@ -24,6 +24,10 @@ import (
 //
 //sys	PeekNamedPipe(pipe windows.Handle, buf *byte, size uint32, read *uint32, available *uint32, left *uint32) (err error) = kernel32.PeekNamedPipe
 
+// TransactNamedPipe writes a message to pipe and reads the answer, as one overlapped call. Done may be nil.
+//
+//sys	TransactNamedPipe(pipe windows.Handle, write *byte, writeSize uint32, read *byte, readSize uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.TransactNamedPipe
+
 // ReadFile and WriteFile are those of package windows without their slices: an overlapped call's buffer is named by its address.
 // done may be nil if there is an OVERLAPPED, which has the count.
 //

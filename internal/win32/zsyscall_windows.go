@@ -51,6 +51,7 @@ var (
 	procReOpenFile                = modkernel32.NewProc("ReOpenFile")
 	procReadFile                  = modkernel32.NewProc("ReadFile")
 	procReadFileScatter           = modkernel32.NewProc("ReadFileScatter")
+	procTransactNamedPipe         = modkernel32.NewProc("TransactNamedPipe")
 	procWriteFile                 = modkernel32.NewProc("WriteFile")
 	procWriteFileGather           = modkernel32.NewProc("WriteFileGather")
 	proclstrcpynA                 = modkernel32.NewProc("lstrcpynA")
@@ -134,6 +135,14 @@ func ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped
 
 func ReadFileScatter(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procReadFileScatter.Addr(), uintptr(h), uintptr(unsafe.Pointer(segments)), uintptr(size), uintptr(unsafe.Pointer(reserved)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func TransactNamedPipe(pipe windows.Handle, write *byte, writeSize uint32, read *byte, readSize uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
+	r1, _, e1 := syscall.SyscallN(procTransactNamedPipe.Addr(), uintptr(pipe), uintptr(unsafe.Pointer(write)), uintptr(writeSize), uintptr(unsafe.Pointer(read)), uintptr(readSize), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}

@@ -57,12 +57,17 @@ func Ask[T any](question func() T) (answer T, ok bool) {
 	}
 }
 
-// Attach implements driver.Driver: it binds h to the port, for as long as what h refers to is open, duplicates included. Errors:
-// ERROR_INVALID_HANDLE, driver.ErrNotOverlapped and driver.ErrOtherPort; after the latter two, requests work nevertheless, on threads. A
-// handle that is closed past the driver is remembered under its number: who gets that number for another handle must attach that one
-// before its first request, or the request waits for a packet that never comes.
+// Attach implements driver.Driver: it binds h to the port, for as long as what h refers to is open, duplicates included; once more changes
+// nothing. Errors: ERROR_INVALID_HANDLE, driver.ErrNotOverlapped and driver.ErrOtherPort; after the latter two, requests work nevertheless,
+// on threads. An attached handle is remembered under its number, and nothing tells whose port a handle has: who closes it past the driver
+// detaches it first, or a request on the next handle of that number may wait for a packet that never comes.
 func (d *Driver) Attach(h driver.Handle) error {
 	t, err := d.probe(windows.Handle(h))
+	if err == driver.ErrOtherPort {
+		if known := d.handles.of(windows.Handle(h)); known != nil && known.attached { // the other one is ours
+			return nil
+		}
+	}
 	if t.known {
 		d.handles.set(windows.Handle(h), &t)
 	} else {
@@ -101,6 +106,9 @@ func (hs *handles) forget(h windows.Handle) {
 // ErrUnsupported where the system can't (Wine); h then stays attached. A handle that is not attached is reported if it is not open.
 func (d *Driver) Detach(h driver.Handle) error {
 	w := windows.Handle(h)
+	if !isHandle(w) {
+		return windows.ERROR_INVALID_HANDLE
+	}
 	t := d.handles.of(w)
 	if t == nil || !t.attached {
 		d.handles.forget(w)
@@ -122,7 +130,7 @@ func (d *Driver) Detach(h driver.Handle) error {
 
 // probe attaches h and finds out what it is.
 func (d *Driver) probe(h windows.Handle) (traits, error) {
-	if _, registered := driver.Handle(h).Registered(); registered || h == 0 || int(h) < 0 { // pseudo handles among them
+	if !isHandle(h) {
 		return traits{}, windows.ERROR_INVALID_HANDLE
 	}
 	type answer struct {
@@ -137,6 +145,13 @@ func (d *Driver) probe(h windows.Handle) (traits, error) {
 		return traits{}, driver.ErrNotOverlapped
 	}
 	return a.t, a.err
+}
+
+// isHandle reports whether h may be a handle: not a registered file, nor one of the negative numbers that stand for the current process and the like,
+// which the system takes in many places.
+func isHandle(h windows.Handle) bool {
+	_, registered := driver.Handle(h).Registered()
+	return !registered && int(h) > 0
 }
 
 // attach binds h to port.

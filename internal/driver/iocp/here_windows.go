@@ -14,9 +14,13 @@ func (d *Driver) Here(r *driver.Request) {
 	case r.Kind == driver.Nop:
 		return
 	case r.Kind == driver.Close:
-		d.handles.forget(windows.Handle(r.FD))
-		if err := windows.CloseHandle(windows.Handle(r.FD)); err != nil {
-			r.Err = asErrno(err)
+		if h := windows.Handle(r.FD); !isHandle(h) {
+			r.Err = windows.ERROR_INVALID_HANDLE
+		} else {
+			d.handles.forget(h)
+			if err := windows.CloseHandle(h); err != nil {
+				r.Err = asErrno(err)
+			}
 		}
 		return
 	case how.exec == nil:

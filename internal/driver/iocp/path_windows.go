@@ -333,7 +333,7 @@ func (d *Driver) startClose(r *driver.Request) bool {
 	d.lock()
 	defer d.unlock()
 	t, ok := d.target(r.FD)
-	if !ok {
+	if !ok || !isHandle(t.h) {
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return true
 	}

@@ -12,6 +12,11 @@ import (
 	"github.com/ringport/ringport/internal/win32"
 )
 
+// maxVec is the most buffers that a request may have: what other systems take (IOV_MAX).
+const maxVec = 1024
+
+func tooManyBuffers(r *driver.Request) bool { return r.Ext != nil && len(r.Ext.Vec) > maxVec }
+
 // startTransfer makes an overlapped call if that is all it takes, and leaves all else to a worker.
 func (d *Driver) startTransfer(r *driver.Request) bool {
 	d.lock()
@@ -21,7 +26,7 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 		r.Err = windows.ERROR_INVALID_HANDLE
 	case r.Flags&driver.FixedBuffer != 0 && !d.inFixedBuffer(r):
 		r.Err = windows.ERROR_NOACCESS
-	case r.Off < 0 && r.Off != driver.CurrentOffset:
+	case r.Off < 0 && r.Off != driver.CurrentOffset, tooManyBuffers(r):
 		r.Err = windows.ERROR_INVALID_PARAMETER
 	case t.pipe && r.Off >= 0:
 		r.Err = windows.ERROR_SEEK_ON_DEVICE
@@ -84,12 +89,11 @@ func (d *Driver) doubt(b *block) (done bool) {
 
 // conclude sets the request's result from what the system said.
 func (b *block) conclude(errno syscall.Errno, n int) {
-	r := b.r
-	if r.Kind == driver.Poll {
+	if b.r.Kind == driver.Poll {
 		n, errno = b.ready(errno)
 	}
-	r.N, r.Err = outcome(r.Kind, errno, n, b.asked())
-	b.scatter(r.N)
+	b.result(errno, n, b.asked())
+	b.scatter(b.r.N)
 }
 
 // issue makes b's overlapped call. Rule: the system uses ov and the buffer until the packet comes or the event is set; both are pinned,
@@ -139,6 +143,8 @@ func execTransfer(d *Driver, b *block) (int, error) {
 		b.describe(b.h)
 	}
 	switch {
+	case tooManyBuffers(r):
+		return 0, windows.ERROR_INVALID_PARAMETER
 	case b.pipe && r.Off >= 0:
 		return 0, windows.ERROR_SEEK_ON_DEVICE
 	case reads(r.Kind) && r.Wanted() == 0:
