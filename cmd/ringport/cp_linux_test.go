@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // endlessCopy is cp of a file that takes for ever to verify: nothing but a hole, of which no copy has to be made. The command
@@ -29,19 +28,6 @@ func endlessCopy(t *testing.T) (cmd *exec.Cmd, dir string) {
 		}
 	})
 	return cmd, dir
-}
-
-// unfinished waits until a file with a temporary name is in dir.
-func unfinished(t *testing.T, dir string) {
-	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
-		if names, err := filepath.Glob(filepath.Join(dir, ".ringport-*")); err != nil {
-			t.Fatal(err)
-		} else if len(names) > 0 {
-			return
-		}
-	}
-	t.Fatalf("no copy was begun in %s", dir)
 }
 
 // Ctrl-C in the middle of a copy: no half file, no temporary one, and the old file is as it was.

@@ -186,3 +186,16 @@ func TestFormatTook(t *testing.T) {
 		}
 	}
 }
+
+// unfinished waits until a file with a temporary name is in dir.
+func unfinished(t *testing.T, dir string) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if names, err := filepath.Glob(filepath.Join(dir, ".ringport-*")); err != nil {
+			t.Fatal(err)
+		} else if len(names) > 0 {
+			return
+		}
+	}
+	t.Fatalf("no copy was begun in %s", dir)
+}

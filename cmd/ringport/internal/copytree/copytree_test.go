@@ -135,7 +135,7 @@ func makeTree(t *testing.T) string {
 		write(t, filepath.Join(root, name), noise(size), 0o640)
 	}
 	deepest := filepath.Join(root, strings.Repeat("down/", levels))
-	err := errors.Join(makeLinks(t, root), decorate(root), os.Chmod(filepath.Join(root, "readonly"), 0o400), os.Link(filepath.Join(root, "many"), filepath.Join(root, "deep", "other-name")),
+	err := errors.Join(makeLinks(t, root), os.Chmod(filepath.Join(root, "readonly"), 0o400), os.Link(filepath.Join(root, "many"), filepath.Join(root, "deep", "other-name")),
 		os.Link(filepath.Join(root, "many"), filepath.Join(root, "third-name")), os.MkdirAll(filepath.Join(root, "empty-folder"), 0o700),
 		os.MkdirAll(deepest, 0o755), os.WriteFile(filepath.Join(deepest, "file"), noise(7), 0o600))
 	past := time.Date(2001, 2, 3, 4, 5, 6, 789012345, time.UTC)
@@ -149,7 +149,7 @@ func makeTree(t *testing.T) string {
 		}
 		st.accessed, st.modified = past.Add(time.Hour), past
 		return st.give(path)
-	}), protect(filepath.Join(root, "deep", "a")))
+	}), decorate(root), protect(filepath.Join(root, "deep", "a")))
 	if err != nil {
 		t.Fatal(err)
 	}
