@@ -10,24 +10,6 @@ import "golang.org/x/sys/windows"
 
 //go:generate go run golang.org/x/sys/windows/mkwinsyscall -output zsyscall_windows.go win32_windows.go
 
-// OverlappedEntry is OVERLAPPED_ENTRY, one packet of a port. Overlapped is an address as a number: it may be anybody's who
-// uses a handle of the port, so it must be looked up and never just followed, and the collector must not take it for a pointer.
-type OverlappedEntry struct {
-	Key        uintptr
-	Overlapped uintptr
-	Internal   uintptr // the NTSTATUS; MSDN calls it reserved
-	Bytes      uint32
-	_          uint32
-}
-
-// Infinite, as a timeout in milliseconds, is no timeout: INFINITE.
-const Infinite = 1<<32 - 1
-
-// GetQueuedCompletionStatusEx takes at most count packets from port. It fails with WAIT_TIMEOUT when milliseconds have passed, and
-// with ERROR_ABANDONED_WAIT_0 on a port that is closed meanwhile. Only the first removed entries mean anything.
-//
-//sys	GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, count uint32, removed *uint32, milliseconds uint32, alertable bool) (err error) = kernel32.GetQueuedCompletionStatusEx
-
 // CancelSynchronousIo asks that the call which thread is blocked in end with ERROR_OPERATION_ABORTED. It fails with
 // ERROR_NOT_FOUND where there is none, or not yet. The handle needs THREAD_TERMINATE.
 //
@@ -47,6 +29,13 @@ const Infinite = 1<<32 - 1
 //
 //sys	ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.ReadFile
 //sys	WriteFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.WriteFile
+
+// ReadFileScatter and WriteFileGather transfer whole pages of a file that was opened with FILE_FLAG_NO_BUFFERING and
+// FILE_FLAG_OVERLAPPED. Segments is an array of FILE_SEGMENT_ELEMENT: the address of each page, as a 64-bit number, and a zero.
+// Reserved must be nil.
+//
+//sys	ReadFileScatter(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) = kernel32.ReadFileScatter
+//sys	WriteFileGather(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) = kernel32.WriteFileGather
 
 // GetHandleInformation fails with ERROR_INVALID_HANDLE for what is not an open handle. It never waits.
 //

@@ -40,16 +40,17 @@ func errnoErr(e syscall.Errno) error {
 var (
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
 
-	procCancelSynchronousIo         = modkernel32.NewProc("CancelSynchronousIo")
-	procGetHandleInformation        = modkernel32.NewProc("GetHandleInformation")
-	procGetQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatusEx")
-	procPeekNamedPipe               = modkernel32.NewProc("PeekNamedPipe")
-	procQueryPerformanceCounter     = modkernel32.NewProc("QueryPerformanceCounter")
-	procQueryPerformanceFrequency   = modkernel32.NewProc("QueryPerformanceFrequency")
-	procReOpenFile                  = modkernel32.NewProc("ReOpenFile")
-	procReadFile                    = modkernel32.NewProc("ReadFile")
-	procTransactNamedPipe           = modkernel32.NewProc("TransactNamedPipe")
-	procWriteFile                   = modkernel32.NewProc("WriteFile")
+	procCancelSynchronousIo       = modkernel32.NewProc("CancelSynchronousIo")
+	procGetHandleInformation      = modkernel32.NewProc("GetHandleInformation")
+	procPeekNamedPipe             = modkernel32.NewProc("PeekNamedPipe")
+	procQueryPerformanceCounter   = modkernel32.NewProc("QueryPerformanceCounter")
+	procQueryPerformanceFrequency = modkernel32.NewProc("QueryPerformanceFrequency")
+	procReOpenFile                = modkernel32.NewProc("ReOpenFile")
+	procReadFile                  = modkernel32.NewProc("ReadFile")
+	procReadFileScatter           = modkernel32.NewProc("ReadFileScatter")
+	procTransactNamedPipe         = modkernel32.NewProc("TransactNamedPipe")
+	procWriteFile                 = modkernel32.NewProc("WriteFile")
+	procWriteFileGather           = modkernel32.NewProc("WriteFileGather")
 )
 
 func CancelSynchronousIo(thread windows.Handle) (err error) {
@@ -62,18 +63,6 @@ func CancelSynchronousIo(thread windows.Handle) (err error) {
 
 func GetHandleInformation(h windows.Handle, flags *uint32) (err error) {
 	r1, _, e1 := syscall.SyscallN(procGetHandleInformation.Addr(), uintptr(h), uintptr(unsafe.Pointer(flags)))
-	if r1 == 0 {
-		err = errnoErr(e1)
-	}
-	return
-}
-
-func GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, count uint32, removed *uint32, milliseconds uint32, alertable bool) (err error) {
-	var _p0 uint32
-	if alertable {
-		_p0 = 1
-	}
-	r1, _, e1 := syscall.SyscallN(procGetQueuedCompletionStatusEx.Addr(), uintptr(port), uintptr(unsafe.Pointer(entries)), uintptr(count), uintptr(unsafe.Pointer(removed)), uintptr(milliseconds), uintptr(_p0))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
@@ -121,6 +110,14 @@ func ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped
 	return
 }
 
+func ReadFileScatter(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) {
+	r1, _, e1 := syscall.SyscallN(procReadFileScatter.Addr(), uintptr(h), uintptr(unsafe.Pointer(segments)), uintptr(size), uintptr(unsafe.Pointer(reserved)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
 func TransactNamedPipe(pipe windows.Handle, write *byte, writeSize uint32, read *byte, readSize uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procTransactNamedPipe.Addr(), uintptr(pipe), uintptr(unsafe.Pointer(write)), uintptr(writeSize), uintptr(unsafe.Pointer(read)), uintptr(readSize), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
 	if r1 == 0 {
@@ -131,6 +128,14 @@ func TransactNamedPipe(pipe windows.Handle, write *byte, writeSize uint32, read 
 
 func WriteFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procWriteFile.Addr(), uintptr(h), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func WriteFileGather(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) {
+	r1, _, e1 := syscall.SyscallN(procWriteFileGather.Addr(), uintptr(h), uintptr(unsafe.Pointer(segments)), uintptr(size), uintptr(unsafe.Pointer(reserved)), uintptr(unsafe.Pointer(overlapped)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}

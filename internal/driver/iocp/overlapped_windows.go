@@ -108,19 +108,18 @@ func (d *Driver) startRaw(r *driver.Request) bool {
 		return true
 	}
 	d.lock()
-	h, t, ok := d.handle(r.FD)
+	t, ok := d.target(r.FD)
 	switch {
 	case !ok:
 		d.unlock()
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return true
 	case !t.attached:
-		d.toWorker(r, h, t, true)
+		d.toWorker(r, t, true)
 		d.unlock()
 		return false
 	}
-	b := d.take(r, submitting)
-	b.h, b.traits = h, t
+	b := d.take(r, submitting, t)
 	d.unlock()
 	s := b.start(0)
 	d.lock()

@@ -54,11 +54,11 @@ func execFadvise(_ *Driver, b *block) (int, error) {
 func (d *Driver) startFlush(r *driver.Request) bool {
 	d.lock()
 	defer d.unlock()
-	h, t, ok := d.handle(r.FD)
+	t, ok := d.target(r.FD)
 	if !ok {
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return true
 	}
-	d.toWorker(r, h, t, !t.disk && r.Flags&driver.Regular == 0)
+	d.toWorker(r, t, !t.disk && r.Flags&driver.Regular == 0)
 	return false
 }

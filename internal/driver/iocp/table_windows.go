@@ -14,7 +14,7 @@ type entry struct {
 
 var table [driver.KindCount]entry
 
-// The table refers to functions that refer to it, so that it can't be initialized where it is declared. Splice and Poll are not in
+// The table refers to functions that refer to it, so that it can't be initialized where it is declared. Splice is not in
 // it: ErrUnsupported.
 func init() {
 	table = [driver.KindCount]entry{
@@ -36,6 +36,8 @@ func init() {
 		driver.Rename: {exec: execRename},
 		driver.Mkdir:  {exec: execMkdir},
 		driver.Link:   {exec: execLink},
+
+		driver.Poll: {execPoll, (*Driver).startPoll},
 
 		driver.Raw: {execRaw, (*Driver).startRaw},
 	}
