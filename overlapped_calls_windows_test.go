@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/windows"
 
+	"github.com/ringport/ringport/internal/win32"
 	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
@@ -95,23 +96,23 @@ func datagramSocket(t *testing.T) windows.Handle {
 
 // TestOverlapped_AFDPoll: DeviceIoControl with input and output, that is over at once, or waits and is cancelled.
 func TestOverlapped_AFDPoll(t *testing.T) {
-	onPipes(t, false, func(t *testing.T, m *Manager, s pipeSort) {
-		device, err := win32test.OpenAFD(s.synchronous)
+	bothWays(t, func(t *testing.T, m *Manager) {
+		device, err := win32.OpenAFD()
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := s.attach(t, m, device)
+		h := pipeSort{}.attach(t, m, device)
 		socket := datagramSocket(t)
-		poll := &win32test.AFDPoll{}
-		op := Overlapped("DeviceIoControl", h, 0, func(ov *windows.Overlapped) Started { return Unchecked(poll.Control(device, ov)) })
-		for _, events := range []uint32{win32test.AFDSend, win32test.AFDReceive, win32test.AFDSend} {
-			*poll = win32test.AFDPoll{Timeout: 1<<63 - 1, Socket: socket, Events: events}
-			if events == win32test.AFDReceive {
+		poll := &win32.AFDPoll{}
+		op := Overlapped("DeviceIoControl", h, 0, func(ov *windows.Overlapped) Started { return Unchecked(win32.PollAFD(device, poll, ov)) })
+		for _, events := range []uint32{win32.AFDSend, win32.AFDReceive, win32.AFDSend} {
+			*poll = win32.AFDPoll{Timeout: win32.NoTimeout, Handles: 1, Socket: socket, Events: events}
+			if events == win32.AFDReceive {
 				cancelled(t, m, &op)
 				continue
 			}
 			n, err := m.Do(context.Background(), &op)
-			if n != win32test.AFDPollBytes || err != nil || poll.Events != events {
+			if n == 0 || err != nil || poll.Events != events {
 				t.Errorf("%d, %v, events %#x", n, err, poll.Events)
 			}
 		}

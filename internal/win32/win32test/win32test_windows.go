@@ -57,51 +57,6 @@ func PipeWait(name string) []byte {
 	return in[:headBytes+2*len(utf16)]
 }
 
-// AFDPoll asks for events of one socket: AFD_POLL_INFO, for IOCTL_AFD_POLL.
-type AFDPoll struct {
-	Timeout   int64
-	handles   uint32
-	exclusive uint32
-	Socket    windows.Handle
-	Events    uint32 // those that are asked for, then those that there are
-	Status    int32
-}
-
-// The events of a socket that tests need: AFD_POLL_RECEIVE, AFD_POLL_SEND.
-const (
-	AFDReceive = 1
-	AFDSend    = 4
-)
-
-// AFDPollBytes is the result of a poll.
-const AFDPollBytes = int(unsafe.Sizeof(AFDPoll{}))
-
-// Control asks device, made by OpenAFD: DeviceIoControl, which has p for its input and its output.
-func (p *AFDPoll) Control(device windows.Handle, ov *windows.Overlapped) error {
-	const ioctl = 0x12024
-	p.handles = 1
-	b := (*byte)(unsafe.Pointer(p))
-	return windows.DeviceIoControl(device, ioctl, b, uint32(AFDPollBytes), b, uint32(AFDPollBytes), nil, ov)
-}
-
-// OpenAFD opens the driver of sockets.
-func OpenAFD(synchronous bool) (device windows.Handle, err error) {
-	name, err := windows.NewNTUnicodeString(`\Device\Afd\ringport`)
-	if err != nil {
-		return 0, err
-	}
-	attributes := &windows.OBJECT_ATTRIBUTES{ObjectName: name}
-	attributes.Length = uint32(unsafe.Sizeof(*attributes))
-	options := uint32(0)
-	if synchronous {
-		options = windows.FILE_SYNCHRONOUS_IO_NONALERT
-	}
-	var status windows.IO_STATUS_BLOCK
-	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE
-	err = windows.NtCreateFile(&device, windows.SYNCHRONIZE, attributes, &status, nil, 0, share, windows.FILE_OPEN, options, 0, 0)
-	return device, err
-}
-
 // Changes is a buffer for ReadDirectoryChanges, DWORD-aligned.
 type Changes []uint32
 
