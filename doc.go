@@ -37,6 +37,6 @@
 // # Backends
 //
 // On Linux the manager uses io_uring; where that is not permitted or not there, and on other Unix systems, a pool of threads
-// with the same behaviour. On Windows it uses completion ports, for operations on handles; there is no File yet. [Stats] says
-// which, and why. docs/how-it-works.md explains the rest.
+// with the same behaviour. On Windows it uses I/O completion ports. [Stats] says which, and why. docs/how-it-works.md explains the
+// rest, docs/semantics.md where operations differ between systems.
 package ringport
