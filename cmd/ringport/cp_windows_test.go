@@ -12,7 +12,7 @@ import (
 func TestCpInterrupt(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "large"), "")
-	if err := os.Truncate(filepath.Join(dir, "large"), 4<<30); err != nil { // of which only the beginning will be copied
+	if err := os.Truncate(filepath.Join(dir, "large"), 1<<30); err != nil { // of which only the beginning will be copied
 		t.Fatal(err)
 	}
 	put(t, filepath.Join(dir, "target", "large"), "old")
