@@ -11,7 +11,9 @@ const (
 	PollHup = 0x010 // hung up; always waited for
 )
 
-// PollReady waits until h is ready for one of events. The result is the events that are. See poll(2).
+// PollReady waits until h is ready for one of events. The result is the events that are. See poll(2). On Windows, h may be a socket (see
+// WSAPoll), whose close ends the wait with ERROR_INVALID_HANDLE, a file, which is always ready, or a pipe of bytes, for PollIn alone: the
+// system tells nobody that a pipe has room. Pipes of messages and all else are [ErrUnsupported] there.
 func PollReady(h Handle, events uint32) Op {
 	return Op{req: driver.Request{Kind: driver.Poll, FD: h, Arg: events}}
 }

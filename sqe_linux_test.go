@@ -60,7 +60,7 @@ func TestSQE_MakesAFolder(t *testing.T) {
 		}
 		_, err = m.Do(context.Background(), op.Named("the folder"))
 		checkTyped(t, "again", 0, err, os.ErrExist)
-		if err != nil && err.Error() != "sqe the folder: file exists" {
+		if err != nil && err.Error() != "raw the folder: file exists" {
 			t.Errorf("%q", err)
 		}
 		if filled != 2 {

@@ -22,10 +22,10 @@ type timeouts struct {
 	mu      sync.Mutex
 	queue   timerq.Queue[*Timeout]
 	stopped bool
-	start   time.Time // deadlines are nanoseconds since then, on the monotonic clock
+	start   int64 // deadlines are nanoseconds since then, on the monotonic clock
 }
 
-func (ts *timeouts) init(m *Manager) { ts.m, ts.start = m, time.Now() }
+func (ts *timeouts) init(m *Manager) { ts.m, ts.start = m, monotonic() }
 
 func (ts *timeouts) lock() {
 	if ts.m.shared {
@@ -87,7 +87,7 @@ func (t *Timeout) Stop() (wasPending bool) {
 }
 
 // now is the monotonic clock, in nanoseconds.
-func (ts *timeouts) now() int64 { return int64(time.Since(ts.start)) }
+func (ts *timeouts) now() int64 { return monotonic() - ts.start }
 
 // takeDue moves the expired timeouts into due, and returns how long it is to the next, negative if there is none.
 func (ts *timeouts) takeDue(due *fifo[*Timeout]) (next time.Duration) {

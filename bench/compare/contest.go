@@ -6,18 +6,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 )
 
 // figures is what one side of a pair measured.
 type figures struct {
-	Operations float64 `json:"operations"`
-	Seconds    float64 `json:"seconds"`
-	CPUSeconds float64 `json:"cpu_seconds"`
+	Operations  float64 `json:"operations"`
+	Seconds     float64 `json:"seconds"`
+	CPUSeconds  float64 `json:"cpu_seconds"`
+	Allocations float64 `json:"allocations"` // a role's: of its whole process
 }
 
 func (f figures) perSecond() float64       { return f.Operations / f.Seconds }
@@ -25,12 +28,15 @@ func (f figures) cpuMicroseconds() float64 { return f.CPUSeconds * 1e6 / f.Opera
 func (f figures) nanoseconds() float64     { return f.Seconds * 1e9 / f.Operations }
 func (f figures) seconds() float64         { return f.Seconds }
 
+// allocations is to a tenth of one an operation: the runtime itself allocates a little too.
+func (f figures) allocations() float64 { return math.Round(10*f.Allocations/f.Operations) / 10 }
+
 // row is one figure of a contest.
 type row struct {
 	name   string
 	unit   string
 	figure func(figures) float64
-	// The goal for ours/theirs; atMost: it is a ceiling.
+	// The goal for ours/theirs; atMost: it is a ceiling, and a ceiling of 0 wants ours to be 0.
 	goal   float64
 	atMost bool
 	// inverse: the figure is a time and the goal a speed, so that the ratio is theirs/ours.
@@ -86,7 +92,11 @@ func (e *environment) hold(c contest, runs int) []result {
 				if r.inverse {
 					x, y = y, x
 				}
-				ratios = append(ratios, x/y)
+				ratio := x / y
+				if x == 0 { // times anything, 0 included
+					ratio = 0
+				}
+				ratios = append(ratios, ratio)
 			}
 			out.Ours, out.Theirs, out.Ratio = median(a), median(b), median(ratios)
 			out.Met = out.Ratio >= r.goal
@@ -157,6 +167,15 @@ func (e *environment) dataFile() (string, error) {
 
 const roleVariable = "RINGPORT_COMPARE_ROLE"
 
+// self is the command that runs this program: on Windows, or under Wine, if asked for.
+func (e *environment) self(windows bool) ([]string, error) {
+	if windows && runtime.GOOS != "windows" {
+		return e.underWine()
+	}
+	self, err := os.Executable()
+	return []string{self}, err
+}
+
 // role runs one side in a process of its own: this very program, told what to play.
 func (e *environment) role(r role) (figures, error) {
 	if r.File == "" && r.NeedsData {
@@ -166,16 +185,17 @@ func (e *environment) role(r role) (figures, error) {
 		}
 		r.File = name
 	}
-	r.Dir, r.Seconds = e.dir, e.seconds
+	r.Seconds = e.seconds
 	text, err := json.Marshal(r)
 	if err != nil {
 		return figures{}, err
 	}
-	self, err := os.Executable()
+	self, err := e.self(r.Windows)
 	if err != nil {
 		return figures{}, err
 	}
-	cmd := exec.CommandContext(e.ctx, self)
+	cmd := exec.CommandContext(e.ctx, self[0], self[1:]...)
+	cmd.Dir = e.dir
 	cmd.Env = append(os.Environ(), roleVariable+"="+string(text))
 	cmd.Stderr = os.Stderr
 	return parse(cmd)

@@ -36,6 +36,32 @@ func cNop(e *environment) (figures, error) {
 	return parse(exec.CommandContext(e.ctx, program, fmt.Sprint(e.seconds)))
 }
 
+// underWine is the command that runs this program under Wine, for which it is compiled first.
+func (e *environment) underWine() ([]string, error) {
+	if runtime.GOOS != "linux" {
+		return nil, errMissing{"Windows, or Wine on Linux"}
+	}
+	wine, err := filepath.Abs(filepath.Join("..", "internal", "winetest"))
+	if err != nil {
+		return nil, err
+	}
+	program := e.built["windows"]
+	if program == "" {
+		if out, err := exec.CommandContext(e.ctx, filepath.Join(wine, "setup")).CombinedOutput(); err != nil {
+			lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+			return nil, errMissing{string(lines[len(lines)-1])}
+		}
+		program = filepath.Join(e.dir, "compare.exe")
+		cmd := exec.CommandContext(e.ctx, "go", "build", "-o", program, "./compare")
+		cmd.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build for Windows: %w: %s", err, out)
+		}
+		e.built["windows"] = program
+	}
+	return []string{filepath.Join(wine, "exec"), program}, nil
+}
+
 // fio runs fio's io_uring engine on the data file.
 func fio(e *environment, depth int) (figures, error) {
 	program, err := exec.LookPath("fio")

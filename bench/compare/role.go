@@ -7,10 +7,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/ringport/ringport"
@@ -18,27 +16,31 @@ import (
 
 // role is what a child process does: one side of one contest.
 type role struct {
-	Name      string  // read, loop, append, nop, timeout
-	Engine    string  // osfile or ringport, runtime or ringport
+	Name      string  // a key of plays
+	Engine    string  // osfile, runtime or go-winio, or ringport
 	Change    string  // of a timeout: reset or new
 	Depth     int     // goroutines, or operations in flight
 	Direct    bool    // past the page cache
 	NeedsData bool    // reads the data file
-	File, Dir string  // set by the parent
+	Windows   bool    // played by a Windows program
+	File      string  // set by the parent
 	Seconds   float64 // set by the parent
+}
+
+// plays are the roles by name. What is Windows's alone comes to them in a file of its own.
+var plays = map[string]func(role) (figures, error){
+	"read": playRead, "loop": playLoop, "append": playAppend, "nop": playNop, "timeout": playTimeout,
 }
 
 const blockBytes = 4096
 
-// playRole does what the parent asked for and prints the figures.
+// playRole does what the parent asked for, in the contest's folder, and prints the figures.
 func playRole(text string) {
 	var r role
 	err := json.Unmarshal([]byte(text), &r)
 	if err == nil {
 		var f figures
-		if f, err = map[string]func(role) (figures, error){
-			"read": playRead, "loop": playLoop, "append": playAppend, "nop": playNop, "timeout": playTimeout,
-		}[r.Name](r); err == nil {
+		if f, err = plays[r.Name](r); err == nil {
 			err = json.NewEncoder(os.Stdout).Encode(f)
 		}
 	}
@@ -46,24 +48,6 @@ func playRole(text string) {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
-}
-
-// meter measures time and this process's CPU.
-type meter struct {
-	start time.Time
-	cpu   time.Duration
-}
-
-func startMeter() meter { return meter{time.Now(), cpuTime()} }
-
-func (m meter) stop(operations int64) figures {
-	return figures{Operations: float64(operations), Seconds: time.Since(m.start).Seconds(), CPUSeconds: (cpuTime() - m.cpu).Seconds()}
-}
-
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // together runs f in n goroutines, each until the time is up, and adds up what they count.
@@ -210,7 +194,7 @@ func playAppend(r role) (figures, error) {
 	defer m.Close()
 	files := make([]*os.File, r.Depth)
 	for i := range files {
-		name := filepath.Join(r.Dir, fmt.Sprintf("append-%d", i))
+		name := fmt.Sprintf("append-%d", i)
 		if files[i], err = os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 			return figures{}, err
 		}
@@ -253,7 +237,7 @@ func playNop(r role) (figures, error) {
 	left, done := 0, int64(0)
 	f := func(*ringport.Op) { left-- }
 	meter := startMeter()
-	for time.Since(meter.start).Seconds() < r.Seconds {
+	for meter.elapsed().Seconds() < r.Seconds {
 		for range 1000 {
 			for i := range ops {
 				if err := m.Start(&ops[i], f); err != nil {

@@ -36,6 +36,9 @@ var contests = []contest{
 	},
 	copies("cp-big", makeBigFile),
 	copies("cp-tree", makeTree),
+	onWindows("wine-read-1", "go-winio, Read", role{Name: "overlapped", Depth: 1}),
+	onWindows("wine-read-32", "go-winio, Read", role{Name: "overlapped", Depth: 32}),
+	onWindows("wine-pipe", "go-winio, ListenPipe and DialPipe", role{Name: "pipe"}),
 }
 
 func sideOf(r role) func(*environment) (figures, error) {
@@ -94,5 +97,21 @@ func copies(name string, prepare func(*environment) (string, error)) contest {
 		rows:    []row{{name: name, unit: "s", figure: figures.seconds, goal: 1.0, inverse: true}},
 		ours:    func(e *environment) (figures, error) { return copyOurs(e, prepare) },
 		theirs:  func(e *environment) (figures, error) { return copyTheirs(e, prepare) },
+	}
+}
+
+// onWindows is a Windows program's work, under Wine where this is no Windows.
+func onWindows(name, against string, r role) contest {
+	r.Windows = true
+	ours, theirs := r, r
+	ours.Engine, theirs.Engine = "ringport", "go-winio"
+	return contest{
+		against: against,
+		rows: []row{
+			{name: name, unit: "operations/s", figure: figures.perSecond, goal: 1.0},
+			{name: name + "-allocs", unit: "allocations an operation", figure: figures.allocations, atMost: true},
+		},
+		ours:   sideOf(ours),
+		theirs: sideOf(theirs),
 	}
 }

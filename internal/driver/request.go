@@ -39,8 +39,8 @@ const (
 	// op_wait
 	Poll // FD, Arg = POLL* events; N = events that are ready
 
-	// sqe_linux
-	Raw // Ext.Raw fills in the whole entry
+	// sqe_linux, overlapped_windows
+	Raw // FD (Windows), Off (Windows), Ext.Raw
 
 	KindCount // how many there are
 )
@@ -49,7 +49,7 @@ var kindNames = [KindCount]string{
 	Nop: "nop", Read: "read", Write: "write", Readv: "readv", Writev: "writev", Splice: "splice",
 	Fsync: "fsync", Fdatasync: "fdatasync", Fallocate: "fallocate", Truncate: "truncate", Fadvise: "fadvise",
 	Open: "open", Close: "close", Stat: "stat", Unlink: "unlink", Rename: "rename", Mkdir: "mkdir", Link: "link",
-	Poll: "poll", Raw: "sqe",
+	Poll: "poll", Raw: "raw",
 }
 
 // String is the kind's name as errors and statistics show it.
@@ -114,10 +114,12 @@ type Ext struct {
 	Path, Path2 string
 	Vec         [][]byte
 	Stat        *FileStat
-	Raw         any   // Linux: func(*ring.SQE), fills in everything but the user data
-	Keep        []any // what a Raw request's addresses point into
-	Result      RawResult
-	Platform    any // the driver's: C strings, iovecs, a statx buffer
+	// Linux: func(*ring.SQE), fills in everything but the user data. Windows: func(*windows.Overlapped) iocp.Started, makes a call on FD
+	// with it.
+	Raw      any
+	Keep     []any // what a Raw request's addresses point into
+	Result   RawResult
+	Platform any // the driver's: C strings, iovecs, a statx buffer
 }
 
 // RawResult is what the kernel answered to a Raw request, untranslated.

@@ -6,44 +6,9 @@
 // then whoever makes it keeps the OVERLAPPED and the buffer on the heap, reachable and pinned until the completion.
 package win32
 
-import (
-	"syscall"
-	"unsafe"
-
-	"golang.org/x/sys/windows"
-)
+import "golang.org/x/sys/windows"
 
 //go:generate go run golang.org/x/sys/windows/mkwinsyscall -output zsyscall_windows.go win32_windows.go
-
-// OverlappedEntry is OVERLAPPED_ENTRY, one packet of a port. Overlapped is an address as a number: it may be anybody's who
-// uses a handle of the port, so it must be looked up and never just followed, and the collector must not take it for a pointer.
-type OverlappedEntry struct {
-	Key        uintptr
-	Overlapped uintptr
-	Internal   uintptr // the NTSTATUS; MSDN calls it reserved
-	Bytes      uint32
-	_          uint32
-}
-
-// Infinite, as a timeout in milliseconds, is no timeout: INFINITE.
-const Infinite = 1<<32 - 1
-
-// GetQueuedCompletionStatusEx takes at most count packets from port. It fails with WAIT_TIMEOUT when milliseconds have passed, and
-// with ERROR_ABANDONED_WAIT_0 on a port that is closed meanwhile. Only the first removed entries mean anything.
-// It is not generated, since an error of the generated form takes an allocation, and time that passes is no error.
-func GetQueuedCompletionStatusEx(port windows.Handle, entries *OverlappedEntry, count uint32, removed *uint32, milliseconds uint32) syscall.Errno {
-	ok, _, errno := syscall.SyscallN(getQueuedCompletionStatusEx.Addr(), uintptr(port), uintptr(unsafe.Pointer(entries)), uintptr(count),
-		uintptr(unsafe.Pointer(removed)), uintptr(milliseconds), 0)
-	switch {
-	case ok != 0:
-		return 0
-	case errno == 0:
-		return syscall.EINVAL
-	}
-	return errno
-}
-
-var getQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatusEx")
 
 // CancelSynchronousIo asks that the call which thread is blocked in end with ERROR_OPERATION_ABORTED. It fails with
 // ERROR_NOT_FOUND where there is none, or not yet. The handle needs THREAD_TERMINATE.
@@ -61,6 +26,13 @@ var getQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatus
 //sys	ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.ReadFile
 //sys	WriteFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.WriteFile
 
+// ReadFileScatter and WriteFileGather transfer whole pages of a file that was opened with FILE_FLAG_NO_BUFFERING and
+// FILE_FLAG_OVERLAPPED. Segments is an array of FILE_SEGMENT_ELEMENT: the address of each page, as a 64-bit number, and a zero.
+// Reserved must be nil.
+//
+//sys	ReadFileScatter(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) = kernel32.ReadFileScatter
+//sys	WriteFileGather(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) = kernel32.WriteFileGather
+
 // GetHandleInformation fails with ERROR_INVALID_HANDLE for what is not an open handle. It never waits.
 //
 //sys	GetHandleInformation(h windows.Handle, flags *uint32) (err error) = kernel32.GetHandleInformation
@@ -68,6 +40,12 @@ var getQueuedCompletionStatusEx = modkernel32.NewProc("GetQueuedCompletionStatus
 // ReOpenFile opens what h refers to once more, as a file object of its own, with rights, sharing modes and FILE_FLAG_* of its own.
 //
 //sys	ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (again windows.Handle, err error) [failretval==windows.InvalidHandle] = kernel32.ReOpenFile
+
+// QueryPerformanceCounter is the clock with the finest grain, in units of which QueryPerformanceFrequency tells how many make a second. Neither
+// fails on a system that Go runs on.
+//
+//sys	QueryPerformanceCounter(count *int64) (err error) = kernel32.QueryPerformanceCounter
+//sys	QueryPerformanceFrequency(perSecond *int64) (err error) = kernel32.QueryPerformanceFrequency
 
 // Information classes for NtQueryInformationFile that package windows doesn't name.
 const (

@@ -40,12 +40,16 @@ func errnoErr(e syscall.Errno) error {
 var (
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
 
-	procCancelSynchronousIo  = modkernel32.NewProc("CancelSynchronousIo")
-	procGetHandleInformation = modkernel32.NewProc("GetHandleInformation")
-	procPeekNamedPipe        = modkernel32.NewProc("PeekNamedPipe")
-	procReOpenFile           = modkernel32.NewProc("ReOpenFile")
-	procReadFile             = modkernel32.NewProc("ReadFile")
-	procWriteFile            = modkernel32.NewProc("WriteFile")
+	procCancelSynchronousIo       = modkernel32.NewProc("CancelSynchronousIo")
+	procGetHandleInformation      = modkernel32.NewProc("GetHandleInformation")
+	procPeekNamedPipe             = modkernel32.NewProc("PeekNamedPipe")
+	procQueryPerformanceCounter   = modkernel32.NewProc("QueryPerformanceCounter")
+	procQueryPerformanceFrequency = modkernel32.NewProc("QueryPerformanceFrequency")
+	procReOpenFile                = modkernel32.NewProc("ReOpenFile")
+	procReadFile                  = modkernel32.NewProc("ReadFile")
+	procReadFileScatter           = modkernel32.NewProc("ReadFileScatter")
+	procWriteFile                 = modkernel32.NewProc("WriteFile")
+	procWriteFileGather           = modkernel32.NewProc("WriteFileGather")
 )
 
 func CancelSynchronousIo(thread windows.Handle) (err error) {
@@ -72,6 +76,22 @@ func PeekNamedPipe(pipe windows.Handle, buf *byte, size uint32, read *uint32, av
 	return
 }
 
+func QueryPerformanceCounter(count *int64) (err error) {
+	r1, _, e1 := syscall.SyscallN(procQueryPerformanceCounter.Addr(), uintptr(unsafe.Pointer(count)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func QueryPerformanceFrequency(perSecond *int64) (err error) {
+	r1, _, e1 := syscall.SyscallN(procQueryPerformanceFrequency.Addr(), uintptr(unsafe.Pointer(perSecond)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
 func ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (again windows.Handle, err error) {
 	r0, _, e1 := syscall.SyscallN(procReOpenFile.Addr(), uintptr(h), uintptr(access), uintptr(share), uintptr(flags))
 	again = windows.Handle(r0)
@@ -89,8 +109,24 @@ func ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped
 	return
 }
 
+func ReadFileScatter(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) {
+	r1, _, e1 := syscall.SyscallN(procReadFileScatter.Addr(), uintptr(h), uintptr(unsafe.Pointer(segments)), uintptr(size), uintptr(unsafe.Pointer(reserved)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
 func WriteFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procWriteFile.Addr(), uintptr(h), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func WriteFileGather(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) {
+	r1, _, e1 := syscall.SyscallN(procWriteFileGather.Addr(), uintptr(h), uintptr(unsafe.Pointer(segments)), uintptr(size), uintptr(unsafe.Pointer(reserved)), uintptr(unsafe.Pointer(overlapped)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}

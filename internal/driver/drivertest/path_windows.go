@@ -2,10 +2,13 @@ package drivertest
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -19,12 +22,18 @@ var syncTests = []test{
 	{name: "Law3CancelFlushOfAPipe", run: cancelFlush},
 	{name: "Truncate", run: truncate},
 	{name: "Fallocate", run: fallocate},
+	{name: "FadviseIsIgnored", run: func(f *fixture) {
+		f.must(&driver.Request{Kind: driver.Fadvise, FD: f.openFile(f.tempFile(""), os.O_RDWR), Arg: 3}, 0)
+		f.fails(&driver.Request{Kind: driver.Fadvise, FD: badHandle}, windows.ERROR_INVALID_HANDLE)
+	}},
 }
 
 var pathTests = []test{
 	{name: "Open", run: open},
 	{name: "OpenEmptied", run: openEmptied},
 	{name: "OpenRelative", run: openRelative},
+	{name: "RelativePaths", run: relativePaths},
+	{name: "RelativePathsOfADirectoryThatMoves", run: movingDirectory},
 	{name: "OpenLongPath", run: openLong},
 	{name: "Close", run: closeKind},
 	{name: "Stat", run: statAll},
@@ -147,6 +156,144 @@ func openRelative(f *fixture) {
 	r.FD = dir
 	f.must(read(f.opened(r), 16, 0), 7)
 	f.fails(&driver.Request{Kind: driver.Mkdir, FD: badHandle, Ext: &driver.Ext{Path: "a"}}, windows.ERROR_INVALID_HANDLE)
+}
+
+// directory opens path as a directory that may be renamed meanwhile.
+func (f *fixture) directory(path string) driver.Handle {
+	f.Helper()
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	h, err := windows.CreateFile(name, windows.GENERIC_READ, share, nil, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS, 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.handles[driver.Handle(h)] = true
+	f.Cleanup(func() { // before the folder is removed
+		if f.handles[driver.Handle(h)] {
+			f.closeHandle(driver.Handle(h))
+		}
+	})
+	return driver.Handle(h)
+}
+
+func pathOf(k driver.Kind, dir driver.Handle, path string, arg uint32) *driver.Request {
+	return &driver.Request{Kind: k, FD: dir, Arg: arg, Arg2: 0o666, Ext: &driver.Ext{Path: path, Stat: new(driver.FileStat)}}
+}
+
+func pathsOf(k driver.Kind, dir driver.Handle, path string, dir2 driver.Handle, path2 string) *driver.Request {
+	return &driver.Request{Kind: k, FD: dir, Ext: &driver.Ext{Path: path, FD2: dir2, Path2: path2}}
+}
+
+// relativePaths: every kind of path, in two open directories and outside of them.
+func relativePaths(f *fixture) {
+	one, two := f.TempDir(), f.TempDir()
+	a, b := f.directory(one), f.directory(two)
+	const removeDir = 0x200
+	f.must(pathOf(driver.Mkdir, a, "sub", 0), 0)
+	f.fails(pathOf(driver.Mkdir, a, "sub", 0), fs.ErrExist)
+	f.must(pathOf(driver.Mkdir, a, "sub/sub2/", 0), 0)
+	h := f.opened(pathOf(driver.Open, a, "sub/../sub/file", uint32(os.O_RDWR|os.O_CREATE|os.O_EXCL)))
+	f.must(write(h, "content", 0), 7)
+	f.closeHandle(h)
+	f.fails(pathOf(driver.Open, a, "sub/file", uint32(os.O_RDWR|os.O_CREATE|os.O_EXCL)), windows.ERROR_FILE_EXISTS)
+	f.fails(pathOf(driver.Open, a, "sub/none", 0), fs.ErrNotExist)
+	f.fails(pathOf(driver.Open, a, "none/file", 0), fs.ErrNotExist)
+	f.fails(pathOf(driver.Open, a, "sub", uint32(os.O_RDWR)), syscall.EISDIR)
+	f.fails(pathOf(driver.Open, a, "../sub", 0), windows.ERROR_INVALID_NAME)
+	h = f.opened(pathOf(driver.Open, a, "SUB/file", uint32(os.O_RDWR|os.O_TRUNC|os.O_APPEND)))
+	f.must(write(h, "new", 0), 3)
+	f.closeHandle(h)
+	f.closeHandle(f.opened(pathOf(driver.Open, a, ".", 0)))
+
+	for path, size := range map[string]int64{"sub/file": 3, one + "/sub/file": 3} {
+		q := pathOf(driver.Stat, a, path, 0)
+		if f.must(q, 0); q.Ext.Stat.SizeBytes != size || !q.Ext.Stat.Mode.IsRegular() {
+			f.Errorf("%s: %+v", path, *q.Ext.Stat)
+		}
+	}
+	q := pathOf(driver.Stat, a, ".", 0)
+	if f.must(q, 0); !q.Ext.Stat.Mode.IsDir() {
+		f.Errorf("%+v", *q.Ext.Stat)
+	}
+
+	f.must(pathsOf(driver.Link, a, "sub/file", b, "linked"), 0)
+	f.fails(pathsOf(driver.Link, a, "sub/file", b, "linked"), fs.ErrExist)
+	f.must(pathsOf(driver.Link, a, "sub/file", driver.CurrentDir, two+"/linked2"), 0)
+	f.must(pathsOf(driver.Link, driver.CurrentDir, one+"/sub/file", b, "linked3"), 0)
+	for _, name := range []string{"linked", "linked2", "linked3"} {
+		if s := f.content(filepath.Join(two, name)); s != "new" {
+			f.Errorf("%s: %q", name, s)
+		}
+	}
+	f.must(pathsOf(driver.Rename, a, "sub/file", b, "renamed"), 0)
+	f.must(pathsOf(driver.Rename, b, "renamed", driver.CurrentDir, one+"/sub/file"), 0)
+	f.must(pathsOf(driver.Rename, driver.CurrentDir, one+"/sub/file", b, "renamed"), 0)
+	f.fails(pathsOf(driver.Rename, a, "sub/file", b, "renamed"), fs.ErrNotExist)
+	f.closeHandle(f.opened(pathOf(driver.Open, b, "another", uint32(os.O_RDWR|os.O_CREATE))))
+	keep := pathsOf(driver.Rename, b, "another", b, "renamed")
+	keep.Arg = 1
+	f.fails(keep, fs.ErrExist)
+	f.must(pathsOf(driver.Rename, b, "linked2", b, "linked3"), 0)
+	f.must(pathsOf(driver.Rename, a, "sub/sub2", a, "other"), 0)
+
+	f.fails(pathOf(driver.Unlink, a, "other", 0), windows.ERROR_ACCESS_DENIED)
+	f.fails(pathOf(driver.Unlink, b, "renamed", removeDir), windows.ERROR_DIRECTORY)
+	f.must(pathOf(driver.Mkdir, a, "other/full", 0), 0)
+	f.fails(pathOf(driver.Unlink, a, "other", removeDir), windows.ERROR_DIR_NOT_EMPTY)
+	f.must(pathOf(driver.Unlink, a, "other/full", removeDir), 0)
+	f.must(pathOf(driver.Unlink, a, "other", removeDir), 0)
+	if err := os.Chmod(filepath.Join(two, "renamed"), 0o444); err != nil {
+		f.Fatal(err)
+	}
+	f.must(pathOf(driver.Unlink, b, "renamed", 0), 0)
+	f.fails(pathOf(driver.Unlink, b, "renamed", 0), fs.ErrNotExist)
+
+	file := f.openFile(f.tempFile(""), os.O_RDONLY)
+	for _, k := range []driver.Kind{driver.Open, driver.Stat, driver.Mkdir, driver.Unlink} {
+		f.fails(pathOf(k, badHandle, "a", 0), windows.ERROR_INVALID_HANDLE)
+		if n, err := f.do(pathOf(k, file, "a", 0)); n != 0 || err == nil {
+			f.Errorf("%v in a file: %d, %v", k, n, err)
+		}
+		if n, err := f.do(pathOf(k, a, "with\x00zero", 0)); n != 0 || err == nil {
+			f.Errorf("%v of a name with a zero: %d, %v", k, n, err)
+		}
+	}
+}
+
+// movingDirectory: somebody renames the directory all the time. Who has it open doesn't see that. Wine deletes and renames by paths that it has
+// noted, so that only what it opens is tried here.
+func movingDirectory(f *fixture) {
+	parent := f.TempDir()
+	here, there := filepath.Join(parent, "here"), filepath.Join(parent, "there")
+	if err := os.Mkdir(here, 0o755); err != nil {
+		f.Fatal(err)
+	}
+	dir := f.directory(here)
+	var end atomic.Bool
+	var wg sync.WaitGroup
+	moves := 0
+	wg.Go(func() {
+		for !end.Load() {
+			if os.Rename(here, there) == nil { // it fails while something in it is open
+				moves++
+			}
+			os.Rename(there, here)
+		}
+	})
+	defer wg.Wait()
+	defer end.Store(true)
+	for i := range 40 {
+		name := fmt.Sprint("sub", i)
+		f.must(pathOf(driver.Mkdir, dir, name, 0), 0)
+		f.must(pathOf(driver.Stat, dir, name, 0), 0)
+		f.closeHandle(f.opened(pathOf(driver.Open, dir, name, 0)))
+	}
+	end.Store(true)
+	wg.Wait()
+	f.Logf("moved %d times", moves)
 }
 
 func openLong(f *fixture) {

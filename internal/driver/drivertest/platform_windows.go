@@ -14,7 +14,7 @@ import (
 )
 
 func platformTests() []test {
-	return slices.Concat(rwTests, handleTests, syncTests, pathTests)
+	return slices.Concat(rwTests, handleTests, syncTests, pathTests, waitTests)
 }
 
 // openHandles: Windows has no list of a process's own handles that tells ours from the runtime's. Goroutines are counted.
@@ -24,7 +24,7 @@ func warmUp(*testing.T) {}
 
 func closeHandle(h driver.Handle) error { return windows.CloseHandle(windows.Handle(h)) }
 
-// openFile opens path, overlapped, for the driver.
+// openFile opens path, overlapped, for the driver. Flags may have FILE_FLAG_NO_BUFFERING beside those of package os.
 func (f *fixture) openFile(path string, flags int) driver.Handle {
 	f.Helper()
 	name, err := windows.UTF16PtrFromString(path)
@@ -41,7 +41,7 @@ func (f *fixture) openFile(path string, flags int) driver.Handle {
 		access = windows.GENERIC_WRITE
 	}
 	h, err := windows.CreateFile(name, access, windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE|windows.FILE_SHARE_DELETE, nil,
-		windows.OPEN_EXISTING, windows.FILE_FLAG_OVERLAPPED, 0)
+		windows.OPEN_EXISTING, windows.FILE_FLAG_OVERLAPPED|uint32(flags)&windows.FILE_FLAG_NO_BUFFERING, 0)
 	if err != nil {
 		f.Fatalf("open %s: %v", path, err)
 	}

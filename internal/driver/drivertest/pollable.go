@@ -11,6 +11,7 @@ import (
 var pollableTests = []test{
 	{name: "Pollable", run: pollable},
 	{name: "PollableWithoutPacket", run: pollableWithoutPacket, modes: ownedOnly},
+	{name: "Law5PollableAskedForLate", run: pollableLate, modes: ownedOnly},
 	{name: "Law5PollableAfterWake", run: pollableAfterWake, modes: ownedOnly},
 }
 
@@ -85,6 +86,20 @@ func pollableWithoutPacket(f *fixture) {
 			}
 			f.collect(0)
 		}
+	}
+}
+
+// pollableLate: what is back before anybody asks for the handle is told as well.
+func pollableLate(f *fixture) {
+	q := &driver.Request{Kind: driver.Nop}
+	f.start(q)
+	f.flush()
+	h, _ := f.d.Pollable()
+	for !f.isBack(q) {
+		for !pollsReadable(h) {
+			runtime.Gosched()
+		}
+		f.collect(0)
 	}
 }
 

@@ -3,7 +3,9 @@ package drivertest
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 
@@ -15,6 +17,7 @@ import (
 var rwTests = []test{
 	{name: "ReadAndWrite", run: readWrite},
 	{name: "Vectored", run: vectored},
+	{name: "VectoredOfManySizes", run: vectoredSizes},
 	{name: "EmptyBuffers", run: emptyBuffers},
 	{name: "EndOfFileIsZero", run: endOfFile},
 	{name: "PositionIsUsedAndMoved", run: position},
@@ -24,6 +27,7 @@ var rwTests = []test{
 	{name: "Law1FailuresAtOnceAndTheirPackets", run: failuresAtOnce},
 	{name: "RegisteredBuffers", run: registeredBuffers},
 	{name: "RegisteredFiles", run: registeredFiles},
+	{name: "Law2RegisteredFilesInFlight", run: registeredInFlight},
 	{name: "Unsupported", run: unsupported},
 }
 
@@ -77,6 +81,78 @@ func vectored(f *fixture) {
 	f.must(q, 5)
 	if s := string(bytes.Join(q.Ext.Vec, nil)[:q.N]); s != "aabbb" {
 		f.Errorf("%q", s)
+	}
+}
+
+// pages is a buffer of n bytes at the start of a page.
+func pages(n int) []byte {
+	page := os.Getpagesize()
+	b := make([]byte, n+page)
+	return b[(page-int(uintptr(unsafe.Pointer(&b[0]))%uintptr(page)))%page:][:n:n]
+}
+
+// vectoredSizes: cached, unbuffered and synchronous files give the same, whatever the system has for them.
+func vectoredSizes(f *fixture) {
+	page := os.Getpagesize()
+	content := make([]byte, 7*page+100)
+	for i := range content {
+		content[i] = byte(i/251 + i)
+	}
+	path := f.tempFile(string(content))
+	thousand := slices.Repeat([]int{page}, 1024)
+	for name, h := range map[string]driver.Handle{
+		"cached": f.openFile(path, os.O_RDWR), "unbuffered": f.openFile(path, os.O_RDWR|windows.FILE_FLAG_NO_BUFFERING),
+		"synchronous": f.synchronousFile(path),
+	} {
+		for _, c := range []struct {
+			lengths []int
+			off     int
+			shift   int // buffers start that far into their page
+		}{
+			{[]int{page, page}, 0, 0}, {[]int{page, 0, 2 * page}, page, 0}, {[]int{0, page, 0}, 0, 0},
+			{[]int{512, page - 512}, 0, 0}, {[]int{page, page}, 0, 512},
+			{[]int{4 * page, 4 * page}, 2 * page, 0}, // the end is in the middle
+			{[]int{page, page, page}, 6 * page, 0},   // and in the first but one
+			{[]int{page, page}, 7 * page, 0},         // and in the first
+			{[]int{page, page}, 9 * page, 0}, {nil, 0, 0}, {[]int{0, 0}, 0, 0},
+			{thousand, page, 0}, {thousand, 0, 512},
+		} {
+			r := &driver.Request{Kind: driver.Readv, FD: h, Off: int64(c.off), Ext: &driver.Ext{Vec: [][]byte{}}}
+			for _, n := range c.lengths {
+				r.Ext.Vec = append(r.Ext.Vec, pages(c.shift + n)[c.shift:])
+			}
+			want := content[min(c.off, len(content)):]
+			want = want[:min(r.Wanted(), len(want))]
+			for range 3 {
+				f.must(r, len(want))
+				if got := bytes.Join(r.Ext.Vec, nil)[:r.N]; !bytes.Equal(got, want) {
+					f.Fatalf("%s: %v at %d differ", name, c.lengths, c.off)
+				}
+				for _, v := range r.Ext.Vec {
+					clear(v)
+				}
+			}
+			r.Kind = driver.Writev
+			if c.off+r.Wanted() > 7*page {
+				continue
+			}
+			for i, v := range r.Ext.Vec {
+				for j := range v {
+					v[j] = byte(i*7 + j*3)
+				}
+			}
+			f.must(r, r.Wanted())
+			copy(content[c.off:], bytes.Join(r.Ext.Vec, nil))
+			if f.content(path) != string(content) {
+				f.Fatalf("%s: writing %v at %d went wrong", name, c.lengths, c.off)
+			}
+		}
+	}
+	r, w := f.pipe()
+	f.must(vec(driver.Writev, w, driver.CurrentOffset, slices.Repeat([]int{3, 0}, 512)...), 1536)
+	q := vec(driver.Readv, r, driver.CurrentOffset, slices.Repeat([]int{0, 5}, 512)...)
+	if f.must(q, 1536); string(bytes.Join(q.Ext.Vec, nil)[:6]) != "aaaccc" {
+		f.Errorf("%q", q.Ext.Vec[:4])
 	}
 }
 
@@ -266,10 +342,45 @@ func registeredFiles(f *fixture) {
 	}
 }
 
+// registeredInFlight: what is in flight goes on with the file that it began with, whatever becomes of the entry and of the original.
+func registeredInFlight(f *fixture) {
+	forget := []func(){
+		func() {
+			if err := f.d.RegisterFiles(nil); err != nil {
+				f.Fatal(err)
+			}
+		},
+		func() { f.must(&driver.Request{Kind: driver.Close, FD: driver.RegisteredHandle(0)}, 0) },
+	}
+	for i := range 8 {
+		r, w := f.pipe()
+		if err := f.d.RegisterFiles([]driver.Handle{r}); err != nil {
+			f.Fatal(err)
+		}
+		q := read(driver.RegisteredHandle(0), 8, driver.CurrentOffset)
+		f.start(q)
+		f.closeHandle(r)
+		f.stay(q)
+		forget[i%2]()
+		f.fails(read(driver.RegisteredHandle(0), 8, driver.CurrentOffset), windows.ERROR_INVALID_HANDLE)
+		f.stay(q)
+		if i < 4 {
+			f.put(w, "data")
+			if f.await(q); got(q) != "data" || q.Err != nil {
+				f.Fatalf("%q, %v", got(q), q.Err)
+			}
+		} else {
+			f.cancel(q)
+			f.canceled(q)
+		}
+		if _, err := f.do(write(w, "x", driver.CurrentOffset)); err == nil {
+			f.Fatal("the registered file is still open")
+		}
+	}
+}
+
 func unsupported(f *fixture) {
 	r, w := f.pipe()
 	f.fails(&driver.Request{Kind: driver.Splice, FD: r, Ext: &driver.Ext{FD2: w}, Len: 4}, driver.ErrUnsupported)
-	f.fails(&driver.Request{Kind: driver.Fadvise, FD: r}, driver.ErrUnsupported)
-	f.fails(&driver.Request{Kind: driver.Poll, FD: r, Arg: 1}, driver.ErrUnsupported)
 	f.fails(&driver.Request{Kind: driver.Raw, Ext: &driver.Ext{}}, driver.ErrUnsupported)
 }

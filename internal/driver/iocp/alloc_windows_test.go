@@ -5,13 +5,17 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/windows"
+
 	"github.com/ringport/ringport/internal/driver"
 )
 
 // TestTransfersDoNotAllocate: in the steady state, in both modes.
 func TestTransfersDoNotAllocate(t *testing.T) {
+	const vecLength = 16
+	fileBytes := vecLength * pageBytes
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, make([]byte, 4096), 0o644); err != nil {
+	if err := os.WriteFile(path, make([]byte, fileBytes), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, owned := range []bool{false, true} {
@@ -38,11 +42,31 @@ func TestTransfersDoNotAllocate(t *testing.T) {
 		if do(open); open.Err != nil {
 			t.Fatal(open.Err)
 		}
-		r := &driver.Request{Kind: driver.Read, FD: driver.Handle(open.N), Buf: make([]byte, 4096)}
-		if n := testing.AllocsPerRun(200, func() { do(r) }); n != 0 || r.N != 4096 {
-			t.Errorf("owned %v: %v allocations a read, which read %d", owned, n, r.N)
+		h := driver.Handle(open.N)
+		direct := &driver.Request{Kind: driver.Open, FD: driver.CurrentDir, Arg: uint32(os.O_RDWR) | windows.FILE_FLAG_NO_BUFFERING,
+			Ext: &driver.Ext{Path: path}}
+		if do(direct); direct.Err != nil {
+			t.Fatal(direct.Err)
 		}
-		do(&driver.Request{Kind: driver.Close, FD: driver.Handle(open.N)})
+		pages := (&block{}).room(pageBytes * vecLength)
+		var whole, halves [][]byte
+		for i := range vecLength {
+			whole = append(whole, pages[i*pageBytes:][:pageBytes])
+			halves = append(halves, pages[i*pageBytes:][:pageBytes/2])
+		}
+		for name, r := range map[string]*driver.Request{
+			"Read":                 {Kind: driver.Read, FD: h, Buf: make([]byte, fileBytes)},
+			"Readv":                {Kind: driver.Readv, FD: h, Ext: &driver.Ext{Vec: whole}},
+			"Readv, unbuffered":    {Kind: driver.Readv, FD: driver.Handle(direct.N), Ext: &driver.Ext{Vec: whole}},
+			"Readv, half of pages": {Kind: driver.Readv, FD: driver.Handle(direct.N), Ext: &driver.Ext{Vec: halves}},
+			"Writev":               {Kind: driver.Writev, FD: driver.Handle(direct.N), Ext: &driver.Ext{Vec: whole}},
+		} {
+			if n := testing.AllocsPerRun(200, func() { do(r) }); n != 0 || r.N != min(r.Wanted(), fileBytes) || r.Err != nil {
+				t.Errorf("owned %v: %s: %v allocations, %d, %v", owned, name, n, r.N, r.Err)
+			}
+		}
+		do(&driver.Request{Kind: driver.Close, FD: h})
+		do(&driver.Request{Kind: driver.Close, FD: driver.Handle(direct.N)})
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}

@@ -1,12 +1,12 @@
 package iocp
 
 import (
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 // block is a request in flight. Everything but the worker's part belongs to the driver's lock.
@@ -18,18 +18,20 @@ type block struct {
 	slot  uint32
 	where place
 	r     *driver.Request
-	h     windows.Handle
-	traits
+	target
 
 	// The packet may come while the call that it is for has not yet returned.
 	early       bool
 	earlyStatus windows.NTStatus
 	earlyBytes  uint32
 
-	bounce []byte         // one buffer for a request that has several
-	pooled *[]byte        // bounce's place in bounces, if it is from there
-	pin    runtime.Pinner // of the buffer
-	opened *traits        // Open: what was found out about the new handle
+	poll     win32.AFDPoll // the system's until the completion, as ov
+	bounce   []byte        // one buffer for a request that has several: part of kept
+	kept     []byte        // stays with the block, see keepRoom
+	counted  int           // what Driver.kept has of it
+	segments []uint64      // the pages of a request that has several buffers, and a zero
+	pins     pins          // the buffers
+	opened   *traits       // Open: what was found out about the new handle
 
 	prev, next *block // in the list of its place: staged, or the workers' queue
 
@@ -59,14 +61,17 @@ const (
 // slabBlocks is how many blocks are made at a time.
 const slabBlocks = 64
 
-// take makes r a request in flight. The lock is held, as in all that follow.
-func (d *Driver) take(r *driver.Request, where place) *block {
+// take makes r a request in flight on t. The lock is held, as in all that follow.
+func (d *Driver) take(r *driver.Request, where place, t target) *block {
 	if len(d.spare) == 0 {
 		d.makeBlocks()
 	}
 	b := d.spare[len(d.spare)-1]
 	d.spare = d.spare[:len(d.spare)-1]
-	b.where, b.r = where, r
+	b.where, b.r, b.target = where, r, t
+	if t.file != nil {
+		t.file.uses++
+	}
 	r.State.Slot = b.slot
 	return b
 }
@@ -87,22 +92,23 @@ func (d *Driver) makeBlocks() {
 
 // release ends b's request, which is then the caller's to give back. Its packet has come, or there is none.
 func (d *Driver) release(b *block) *driver.Request {
-	r := b.detach()
+	r := d.detach(b)
 	b.where = free
 	d.spare = append(d.spare, b)
 	return r
 }
 
 // detach lets go of the request.
-func (b *block) detach() *driver.Request {
+func (d *Driver) detach(b *block) *driver.Request {
 	r := b.r
 	r.State = driver.Private{}
-	b.pin.Unpin()
-	if b.pooled != nil {
-		bounces.Put(b.pooled)
-		b.pooled = nil
+	b.pins.unpin()
+	d.keepRoom(b)
+	if f := b.file; f != nil {
+		f.uses--
+		f.closeUnused()
 	}
-	b.r, b.bounce, b.opened, b.early, b.traits = nil, nil, nil, false, traits{}
+	b.r, b.opened, b.early, b.target = nil, nil, false, target{}
 	return r
 }
 

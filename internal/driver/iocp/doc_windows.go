@@ -8,6 +8,9 @@
 // Those that end by themselves share a bounded set of such goroutines (Options.MaxThreads); those that may wait for somebody
 // else get one of their own each. They post their result to the port, so that Wait has one place to look.
 //
+// A transfer of several buffers is one call in any case: of their pages as they are, if ReadFileScatter and WriteFileGather take them
+// (unbuffered files, whole pages), else of a buffer that the block keeps for that.
+//
 // # Blocks
 //
 // Each request in flight has a block, which begins with its OVERLAPPED. Blocks are pinned, pooled and never given back to the

@@ -12,19 +12,30 @@ import (
 
 // traits are what is known of a handle.
 type traits struct {
-	known    bool // the rest was found out
-	attached bool // to this driver's port
-	disk     bool // a file or directory: it has offsets, and a position
-	pipe     bool // a named or anonymous pipe
-	appends  bool // writes go to the end of the file wherever they are told to go
-	skips    bool // a call that succeeds at once posts no packet
-	plain    bool // a call that fails at once posts no packet, on Wine either
+	known    bool           // the rest was found out
+	attached bool           // to this driver's port
+	disk     bool           // a file or directory: it has offsets, and a position
+	pipe     bool           // a named or anonymous pipe
+	socket   windows.Handle // as AFD knows it; 0: it is none
+	direct   bool           // opened with FILE_FLAG_NO_BUFFERING
+	appends  bool           // writes go to the end of the file wherever they are told to go
+	skips    bool           // a call that succeeds at once posts no packet
+	plain    bool           // a call that fails at once posts no packet, on Wine either
 }
 
-// file is an entry of the registered files.
-type file struct {
-	h windows.Handle // 0: empty
+// target is what a request's FD stands for.
+type target struct {
+	h windows.Handle
 	traits
+	file *file // if it is a registered one
+}
+
+// file is an entry of the registered files: a duplicate of our own, which stays open while something is in flight on it.
+type file struct {
+	h windows.Handle
+	traits
+	uses int  // blocks that have it
+	gone bool // it is no entry any more
 }
 
 // patience is how long a handle may take to answer a question.
@@ -181,9 +192,13 @@ func (t *traits) describe(h windows.Handle) {
 	case windows.FILE_TYPE_DISK:
 		t.disk = true
 		t.appends = win32.AppendsOnly(h)
+		mode, err := win32.Mode(h)
+		t.direct = err == nil && mode&windows.FILE_NO_INTERMEDIATE_BUFFERING != 0
 	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
 		t.plain = true
-		t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil
+		if t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil; !t.pipe {
+			t.socket, _ = win32.BaseSocket(h)
+		}
 	}
 }
 
@@ -197,40 +212,40 @@ func isStandard(h windows.Handle) bool {
 	return false
 }
 
-// handle is what a request's FD stands for. It reports false for an entry of the registered files that is empty or isn't there. The
-// lock is held.
-func (d *Driver) handle(h driver.Handle) (windows.Handle, traits, bool) {
+// target is what h stands for. It reports false for an entry of the registered files that is empty or isn't there. The lock is held.
+func (d *Driver) target(h driver.Handle) (target, bool) {
 	if i, registered := h.Registered(); registered {
-		if i >= len(d.files) || d.files[i].h == 0 {
-			return 0, traits{}, false
+		if i >= len(d.files) || d.files[i] == nil {
+			return target{}, false
 		}
-		return d.files[i].h, d.files[i].traits, true
+		f := d.files[i]
+		return target{f.h, f.traits, f}, true
 	}
-	w := windows.Handle(h)
-	if t := d.handles.of(w); t != nil {
-		return w, *t, true
+	t := target{h: windows.Handle(h)}
+	if known := d.handles.of(t.h); known != nil {
+		t.traits = *known
 	}
-	return w, traits{}, true
+	return t, true
 }
 
 // RegisterFiles implements driver.Driver. It duplicates the handles, so that the entries stay open when the originals are closed.
 // ^Handle(0) makes an empty entry.
 func (d *Driver) RegisterFiles(hs []driver.Handle) error {
-	files := make([]file, len(hs))
+	files := make([]*file, len(hs))
 	for i, h := range hs {
 		if h == ^driver.Handle(0) {
 			continue
 		}
-		if err := d.duplicate(windows.Handle(h), &files[i]); err != nil {
-			closeAll(files)
+		files[i] = &file{}
+		if err := d.duplicate(windows.Handle(h), files[i]); err != nil {
+			retire(files)
 			return err
 		}
 	}
 	d.lock()
-	old := d.files
+	defer d.unlock()
+	retire(d.files)
 	d.files = files
-	d.unlock()
-	closeAll(old)
 	return nil
 }
 
@@ -252,15 +267,18 @@ func (d *Driver) duplicate(h windows.Handle, f *file) error {
 	return err
 }
 
-func (d *Driver) closeFiles() {
-	closeAll(d.files)
-	d.files = nil
+// retire closes files that are no entries any more, as soon as nothing is in flight on them. The lock is held.
+func retire(files []*file) {
+	for _, f := range files {
+		if f != nil {
+			f.gone = true
+			f.closeUnused()
+		}
+	}
 }
 
-func closeAll(files []file) {
-	for _, f := range files {
-		if f.h != 0 {
-			windows.CloseHandle(f.h)
-		}
+func (f *file) closeUnused() {
+	if f.gone && f.uses == 0 && f.h != 0 {
+		windows.CloseHandle(f.h)
 	}
 }

@@ -28,14 +28,13 @@ func (d *Driver) Here(r *driver.Request) {
 		return
 	}
 	d.lock()
-	h, t, ok := d.handle(r.FD)
+	t, ok := d.target(r.FD)
 	if !ok {
 		d.unlock()
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return
 	}
-	b := d.take(r, here)
-	b.h, b.traits = h, t
+	b := d.take(r, here, t)
 	d.unlock()
 	n, err := table[r.Kind].exec(d, b)
 	b.finish(n, err, false)

@@ -24,10 +24,11 @@ type Driver struct {
 	spare     []*block
 	byAddress map[uintptr]*block
 	pin       runtime.Pinner
+	kept      int               // bytes of the blocks' bounces
 	staged    list              // owned mode: not yet started
 	done      []*driver.Request // back, without a packet
 	polled    bool              // somebody waits for the port: see keep
-	files     []file            // registered: our own duplicates
+	files     []*file           // registered; nil: empty
 	bufs      [][]byte          // registered
 
 	entries []win32.OverlappedEntry // whoever is in Wait
@@ -35,6 +36,7 @@ type Driver struct {
 
 	handles   handles
 	positions positions
+	afd       afd
 	workers
 }
 
@@ -78,7 +80,7 @@ func (d *Driver) Submit(r *driver.Request) bool {
 	if !d.owned {
 		return d.start(r)
 	}
-	d.staged.push(d.take(r, staged))
+	d.staged.push(d.take(r, staged, target{}))
 	return false
 }
 
@@ -182,7 +184,8 @@ func (d *Driver) Threads() int { return d.workers.threads() }
 // the port that is no more, as the system has it, and can be used through another driver's threads only.
 func (d *Driver) Close() error {
 	d.workers.wait()
-	d.closeFiles()
+	retire(d.files)
+	d.afd.close()
 	for _, b := range d.blocks {
 		if b.event != 0 {
 			windows.CloseHandle(b.event)

@@ -34,6 +34,9 @@ func asErrno(err error) syscall.Errno {
 // everything has not undone what moved. A message that was longer than its buffer counts as both. The end of a file, and a pipe whose
 // other end is gone, are the end of a read and an error of a write.
 func outcome(k driver.Kind, errno syscall.Errno, n int, asked bool) (int, error) {
+	if k == driver.Raw {
+		return outcomeOfRaw(errno, n, asked)
+	}
 	switch errno {
 	case 0:
 		return n, nil

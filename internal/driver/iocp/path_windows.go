@@ -1,6 +1,7 @@
 package iocp
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -8,6 +9,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 // Flags of path requests: their values on Linux, since Windows has none for what they mean.
@@ -20,43 +22,76 @@ const (
 // longestPlain is the length from which on a path needs the \\?\ form: a directory's name must leave room for a short file name.
 const longestPlain = 248
 
-// handlePath is path, in the directory h, as a system call takes it.
-func (d *Driver) handlePath(h driver.Handle, path string) (*uint16, error) {
-	name, err := resolve(h, path)
-	if err != nil {
-		return nil, err
-	}
-	return windows.UTF16PtrFromString(name)
+// everybody may do anything with a file meanwhile.
+const everybody = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+
+// location is a path as the system takes it: a name in an open directory, or, if root is 0, one that stands for itself.
+type location struct {
+	root windows.Handle
+	name string
 }
 
-// resolve is path, in directory dir unless it is absolute, in a form that may be long.
-func resolve(dir driver.Handle, path string) (string, error) {
+// locate is path, in directory dir if it is relative. ".." leads out of the name before it and not out of dir.
+func locate(dir driver.Handle, path string) (location, error) {
 	if path == "" {
-		return "", windows.ERROR_PATH_NOT_FOUND
+		return location{}, windows.ERROR_PATH_NOT_FOUND
 	}
-	if dir != driver.CurrentDir && !filepath.IsAbs(path) {
-		parent, err := finalPath(windows.Handle(dir))
-		if err != nil {
-			return "", err
-		}
-		path = parent + `\` + path
+	if dir == driver.CurrentDir || os.IsPathSeparator(path[0]) || filepath.VolumeName(path) != "" {
+		name, err := extended(path)
+		return location{0, name}, err
 	}
-	return extended(path)
+	if !isHandle(windows.Handle(dir)) {
+		return location{}, windows.ERROR_INVALID_HANDLE
+	}
+	name := filepath.Clean(path)
+	if name == "." {
+		name = ""
+	}
+	return location{windows.Handle(dir), name}, nil
 }
 
-// finalPath is the name of an open directory. If somebody renames it meanwhile, it is the old one.
-func finalPath(dir windows.Handle) (string, error) {
-	buf := make([]uint16, windows.MAX_PATH)
-	for {
-		n, err := windows.GetFinalPathNameByHandle(dir, &buf[0], uint32(len(buf)), 0)
-		if err != nil {
-			return "", err
-		}
-		if int(n) < len(buf) {
-			return windows.UTF16ToString(buf[:n]), nil
-		}
-		buf = make([]uint16, n+1)
+// open is CreateFile.
+func (p location) open(access, share, disposition, flags uint32) (windows.Handle, error) {
+	if p.root != 0 {
+		return win32.CreateFileAt(p.root, p.name, access, share, disposition, flags)
 	}
+	name, err := windows.UTF16PtrFromString(p.name)
+	if err != nil {
+		return 0, err
+	}
+	return windows.CreateFile(name, access, share, nil, disposition, flags, 0)
+}
+
+// attributes are those of the file itself, be it a link.
+func (p location) attributes() (uint32, error) {
+	h, err := p.open(windows.FILE_READ_ATTRIBUTES, everybody, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	if err != nil {
+		return 0, err
+	}
+	defer windows.CloseHandle(h)
+	var st windows.ByHandleFileInformation
+	err = windows.GetFileInformationByHandle(h, &st)
+	return st.FileAttributes, err
+}
+
+// native is p as the native calls take it.
+func (p location) native() (root windows.Handle, name string, err error) {
+	if p.root != 0 {
+		return p.root, p.name, nil
+	}
+	full, err := windows.FullPath(p.name)
+	if err != nil {
+		return 0, "", err
+	}
+	for _, prefix := range []string{`\\?\`, `\\.\`} {
+		if rest, ok := strings.CutPrefix(full, prefix); ok {
+			return 0, `\??\` + rest, nil
+		}
+	}
+	if rest, ok := strings.CutPrefix(full, `\\`); ok {
+		return 0, `\??\UNC\` + rest, nil
+	}
+	return 0, `\??\` + full, nil
 }
 
 // extended is path in the \\?\ form if it is long: absolute, cleaned, with backslashes only, since the system takes such a path as
@@ -78,79 +113,108 @@ func extended(path string) (string, error) {
 	return `\\?\` + full, nil
 }
 
-// twoPaths resolves both of a request's.
-func twoPaths(d *Driver, r *driver.Request) (from, to *uint16, err error) {
-	if from, err = d.handlePath(r.FD, r.Ext.Path); err != nil {
-		return nil, nil, err
-	}
-	to, err = d.handlePath(r.Ext.FD2, r.Ext.Path2)
-	return from, to, err
-}
-
 // execUnlink removes a file, read-only ones too, or a directory.
-func execUnlink(d *Driver, b *block) (int, error) {
-	name, err := d.handlePath(b.r.FD, b.r.Ext.Path)
+func execUnlink(_ *Driver, b *block) (int, error) {
+	p, err := locate(b.r.FD, b.r.Ext.Path)
 	if err != nil {
 		return 0, err
 	}
+	flags := uint32(windows.FILE_FLAG_OPEN_REPARSE_POINT) // and no directory
 	if b.r.Arg&atRemovedir != 0 {
-		return 0, windows.RemoveDirectory(name)
+		flags |= windows.FILE_FLAG_BACKUP_SEMANTICS
+		if a, err := p.attributes(); err == nil && a&windows.FILE_ATTRIBUTE_DIRECTORY == 0 {
+			return 0, windows.ERROR_DIRECTORY
+		}
 	}
-	err = windows.DeleteFile(name)
-	if err != windows.ERROR_ACCESS_DENIED {
+	h, err := p.open(windows.DELETE, everybody, windows.OPEN_EXISTING, flags)
+	if err != nil {
 		return 0, err
 	}
-	attributes, failed := windows.GetFileAttributes(name)
-	const readOnly, directory = windows.FILE_ATTRIBUTE_READONLY, windows.FILE_ATTRIBUTE_DIRECTORY
-	if failed != nil || attributes&readOnly == 0 || attributes&directory != 0 {
-		return 0, err
-	}
-	if windows.SetFileAttributes(name, attributes&^readOnly) != nil {
-		return 0, err
-	}
-	if err = windows.DeleteFile(name); err != nil {
-		windows.SetFileAttributes(name, attributes)
+	defer windows.CloseHandle(h)
+	if err = win32.Delete(h); err == windows.ERROR_ACCESS_DENIED {
+		return 0, p.deleteReadOnly(h, err)
 	}
 	return 0, err
 }
 
-// execRename renames a file or directory, and replaces what has the new name if that is a file, unless RENAME_NOREPLACE is given.
-func execRename(d *Driver, b *block) (int, error) {
-	from, to, err := twoPaths(d, b.r)
+// deleteReadOnly removes a file that the system has refused to remove, with err, if that is because it is read-only.
+func (p location) deleteReadOnly(h windows.Handle, refused error) error {
+	attributes, err := p.attributes()
+	const readOnly = windows.FILE_ATTRIBUTE_READONLY
+	if err != nil || attributes&readOnly == 0 {
+		return refused
+	}
+	w, err := p.open(windows.FILE_WRITE_ATTRIBUTES, everybody, windows.OPEN_EXISTING, windows.FILE_FLAG_OPEN_REPARSE_POINT|windows.FILE_FLAG_BACKUP_SEMANTICS)
 	if err != nil {
-		return 0, err
+		return refused
 	}
-	switch b.r.Arg {
-	case 0:
-		return 0, windows.MoveFileEx(from, to, windows.MOVEFILE_REPLACE_EXISTING)
-	case renameNoreplace:
-		return 0, windows.MoveFileEx(from, to, 0)
+	defer windows.CloseHandle(w)
+	if win32.SetAttributes(w, attributes&^readOnly) != nil {
+		return refused
 	}
-	return 0, driver.ErrUnsupported
+	if err = win32.DeleteOnClose(h); err != nil {
+		win32.SetAttributes(w, attributes)
+	}
+	return err
+}
+
+// execRename renames a file or directory, and replaces what has the new name if that is a file, unless RENAME_NOREPLACE is given.
+func execRename(_ *Driver, b *block) (int, error) {
+	if b.r.Arg != 0 && b.r.Arg != renameNoreplace {
+		return 0, driver.ErrUnsupported
+	}
+	return 0, withName(b.r, windows.DELETE, func(h, root windows.Handle, name string) error {
+		return win32.Rename(h, root, name, b.r.Arg == 0)
+	})
+}
+
+// execLink makes a hard link.
+func execLink(_ *Driver, b *block) (int, error) {
+	return 0, withName(b.r, windows.FILE_WRITE_ATTRIBUTES, win32.Link)
+}
+
+// withName opens r's first path, be it a link, and calls do to give it r's second.
+func withName(r *driver.Request, access uint32, do func(h, root windows.Handle, name string) error) error {
+	from, err := locate(r.FD, r.Ext.Path)
+	if err != nil {
+		return err
+	}
+	to, err := locate(r.Ext.FD2, r.Ext.Path2)
+	if err != nil {
+		return err
+	}
+	root, name, err := to.native()
+	if err != nil {
+		return err
+	}
+	h, err := from.open(access, everybody, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	if err != nil {
+		return err
+	}
+	defer windows.CloseHandle(h)
+	return do(h, root, name)
 }
 
 // execMkdir makes a directory. Its rights are inherited: there are no permission bits.
-func execMkdir(d *Driver, b *block) (int, error) {
-	name, err := d.handlePath(b.r.FD, b.r.Ext.Path)
+func execMkdir(_ *Driver, b *block) (int, error) {
+	p, err := locate(b.r.FD, b.r.Ext.Path)
+	if err != nil {
+		return 0, err
+	}
+	if p.root != 0 {
+		return 0, win32.MkdirAt(p.root, p.name)
+	}
+	name, err := windows.UTF16PtrFromString(p.name)
 	if err != nil {
 		return 0, err
 	}
 	return 0, windows.CreateDirectory(name, nil)
 }
 
-// execLink makes a hard link.
-func execLink(d *Driver, b *block) (int, error) {
-	from, to, err := twoPaths(d, b.r)
-	if err != nil {
-		return 0, err
-	}
-	return 0, windows.CreateHardLink(to, from, 0)
-}
-
 // execOpen opens a file for overlapped transfers as package os does it, sharing modes included, and attaches it.
 func execOpen(d *Driver, b *block) (int, error) {
 	r := b.r
-	name, err := d.handlePath(r.FD, r.Ext.Path)
+	p, err := locate(r.FD, r.Ext.Path)
 	if err != nil {
 		return 0, err
 	}
@@ -161,7 +225,7 @@ func execOpen(d *Driver, b *block) (int, error) {
 	if !d.enter(b) { // a server may not answer for long
 		return 0, driver.ErrCanceled
 	}
-	h, err := how.open(name)
+	h, err := how.open(p)
 	d.leave(b)
 	if err != nil {
 		return 0, err
@@ -232,17 +296,17 @@ func openMode(flags, perm uint32) (how opening, err error) {
 	return how, nil
 }
 
-// open opens name. A file that is emptied keeps its attributes, as on other systems, which CREATE_ALWAYS would change: it is truncated when it
+// open opens p. A file that is emptied keeps its attributes, as on other systems, which CREATE_ALWAYS would change: it is truncated when it
 // is open, for which the handle needs a right that may not be meant to stay.
-func (how opening) open(name *uint16) (h windows.Handle, err error) {
+func (how opening) open(p location) (h windows.Handle, err error) {
 	access := how.access
 	if how.empties && access&windows.GENERIC_WRITE == 0 {
 		access |= windows.FILE_WRITE_DATA
 	}
 	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE
-	h, err = windows.CreateFile(name, access, share, nil, how.disposition, how.attributes, 0)
+	h, err = p.open(access, share, how.disposition, how.attributes)
 	if err == windows.ERROR_ACCESS_DENIED && how.attributes&windows.FILE_FLAG_BACKUP_SEMANTICS == 0 {
-		if a, failed := windows.GetFileAttributes(name); failed == nil && a&windows.FILE_ATTRIBUTE_DIRECTORY != 0 {
+		if a, failed := p.attributes(); failed == nil && a&windows.FILE_ATTRIBUTE_DIRECTORY != 0 {
 			return 0, syscall.EISDIR
 		}
 	}
@@ -267,21 +331,27 @@ func (how opening) open(name *uint16) (h windows.Handle, err error) {
 }
 
 // startClose forgets what is known of the handle, whose number may soon be another's, and leaves the closing to a worker, since it may
-// write back what a server waits for.
+// write back what a server waits for. A registered file, which is a duplicate, is closed when nothing is in flight on it, this included.
 func (d *Driver) startClose(r *driver.Request) bool {
 	d.lock()
 	defer d.unlock()
-	h, t, ok := d.handle(r.FD)
-	if !ok || !isHandle(h) {
+	t, ok := d.target(r.FD)
+	if !ok || !isHandle(t.h) {
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return true
 	}
 	if i, registered := r.FD.Registered(); registered {
-		d.files[i] = file{}
+		d.files[i] = nil
+		t.file.gone = true
 	}
-	d.handles.forget(h)
-	d.toWorker(r, h, t, false)
+	d.handles.forget(t.h)
+	d.toWorker(r, t, false)
 	return false
 }
 
-func execClose(_ *Driver, b *block) (int, error) { return 0, windows.CloseHandle(b.h) }
+func execClose(_ *Driver, b *block) (int, error) {
+	if b.file != nil {
+		return 0, nil
+	}
+	return 0, windows.CloseHandle(b.h)
+}

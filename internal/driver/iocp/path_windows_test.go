@@ -1,6 +1,10 @@
 package iocp
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -8,6 +12,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 func TestOpenMode(t *testing.T) {
@@ -76,38 +81,79 @@ func TestExtended(t *testing.T) {
 	}
 }
 
-// TestResolve: what is relative to a directory goes by the directory's own name, which has the \\?\ form, and so may be long.
-func TestResolve(t *testing.T) {
-	dir := t.TempDir()
-	name, err := windows.UTF16PtrFromString(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	h, err := windows.CreateFile(name, windows.GENERIC_READ, share, nil, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer windows.CloseHandle(h)
-	parent, err := finalPath(h)
-	if err != nil || !strings.HasPrefix(parent, `\\?\`) {
-		t.Fatalf("%s, %v", parent, err)
-	}
+func TestLocate(t *testing.T) {
+	const dir = driver.Handle(64)
 	long := strings.Repeat("long", 70)
 	for _, c := range []struct {
-		dir        driver.Handle
-		path, want string
+		dir  driver.Handle
+		path string
+		want location
 	}{
-		{driver.Handle(h), `a/b`, parent + `\a\b`},
-		{driver.Handle(h), long, parent + `\` + long},
-		{driver.Handle(h), `C:\a`, `C:\a`},
-		{driver.CurrentDir, `a/b`, `a/b`},
+		{dir, `a/b`, location{64, `a\b`}},
+		{dir, `a\.\b/../c/`, location{64, `a\c`}},
+		{dir, `.`, location{64, ``}},
+		{dir, long, location{64, long}},
+		{dir, `C:\a`, location{0, `C:\a`}},
+		{dir, `C:a`, location{0, `C:a`}},
+		{dir, `\a`, location{0, `\a`}},
+		{dir, `//server/share/a`, location{0, `//server/share/a`}},
+		{driver.CurrentDir, `a/b`, location{0, `a/b`}},
+		{driver.CurrentDir, `C:\` + long, location{0, `\\?\C:\` + long}},
 	} {
-		if got, err := resolve(c.dir, c.path); got != c.want || err != nil {
-			t.Errorf("%s: %s, %v; want %s", c.path, got, err, c.want)
+		if got, err := locate(c.dir, c.path); got != c.want || err != nil {
+			t.Errorf("%s: %v, %v; want %v", c.path, got, err, c.want)
 		}
 	}
-	if _, err := resolve(driver.CurrentDir, ""); err != windows.ERROR_PATH_NOT_FOUND {
+	if _, err := locate(driver.CurrentDir, ""); err != windows.ERROR_PATH_NOT_FOUND {
 		t.Errorf("no path: %v", err)
+	}
+}
+
+func TestNative(t *testing.T) {
+	here, err := windows.FullPath(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		p    location
+		root windows.Handle
+		name string
+	}{
+		{location{64, `a\b`}, 64, `a\b`},
+		{location{0, `a/b`}, 0, `\??\` + here + `\a\b`},
+		{location{0, `C:/a/../b`}, 0, `\??\C:\b`},
+		{location{0, `\\?\C:\a`}, 0, `\??\C:\a`},
+		{location{0, `\\.\pipe\a`}, 0, `\??\pipe\a`},
+		{location{0, `//server/share/a`}, 0, `\??\UNC\server\share\a`},
+		{location{0, `\\?\UNC\server\share\a`}, 0, `\??\UNC\server\share\a`},
+	} {
+		if root, name, err := c.p.native(); root != c.root || name != c.name || err != nil {
+			t.Errorf("%v: %v, %s, %v; want %s", c.p, root, name, err, c.name)
+		}
+	}
+}
+
+// TestDeleteReadOnly: as it is done where the system can't delete what is read-only.
+func TestDeleteReadOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	p := location{0, path}
+	h, err := p.open(windows.DELETE, everybody, windows.OPEN_EXISTING, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := win32.DeleteOnClose(h); err == nil {
+		t.Fatal("it is not read-only")
+	}
+	if err := p.deleteReadOnly(h, windows.ERROR_ACCESS_DENIED); err != nil {
+		t.Error(err)
+	}
+	if err := windows.CloseHandle(h); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
 	}
 }

@@ -12,15 +12,10 @@ import (
 	"github.com/ringport/ringport/internal/win32"
 )
 
-// maxVec is the most buffers that a request may have: what other systems take (IOV_MAX).
-const maxVec = 1024
-
-func tooManyBuffers(r *driver.Request) bool { return r.Ext != nil && len(r.Ext.Vec) > maxVec }
-
 // startTransfer makes an overlapped call if that is all it takes, and leaves all else to a worker.
 func (d *Driver) startTransfer(r *driver.Request) bool {
 	d.lock()
-	h, t, ok := d.handle(r.FD)
+	t, ok := d.target(r.FD)
 	switch {
 	case !ok:
 		r.Err = windows.ERROR_INVALID_HANDLE
@@ -31,13 +26,12 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 	case t.pipe && r.Off >= 0:
 		r.Err = windows.ERROR_SEEK_ON_DEVICE
 	case !t.attached, t.disk && r.Off == driver.CurrentOffset:
-		d.toWorker(r, h, t, !t.disk && r.Flags&driver.Regular == 0)
+		d.toWorker(r, t, !t.disk && r.Flags&driver.Regular == 0)
 		d.unlock()
 		return false
 	case reads(r.Kind) && r.Wanted() == 0: // nothing to transfer is nothing to wait for
 	default:
-		b := d.take(r, submitting)
-		b.h, b.traits = h, t
+		b := d.take(r, submitting, t)
 		d.unlock()
 		err := b.issue(r.Off, 0)
 		d.lock()
@@ -71,21 +65,29 @@ func (d *Driver) issued(b *block, errno syscall.Errno) bool {
 			n = int(b.ov.InternalHigh) // Wine leaves the call's own count 0
 		}
 		b.conclude(errno, n)
-		b.where = posted
-		if d.post(b) {
-			return false
-		}
-		b.where = limbo
-		b.detach()
-		return true
+		return d.doubt(b)
 	}
 	d.release(b)
+	return true
+}
+
+// doubt brings back b, whose result is set, when a packet of the system's may be in the port already, by one that follows it. The lock is held.
+func (d *Driver) doubt(b *block) (done bool) {
+	b.where = posted
+	if d.post(b) {
+		return false
+	}
+	b.where = limbo
+	d.detach(b)
 	return true
 }
 
 // conclude sets the request's result from what the system said.
 func (b *block) conclude(errno syscall.Errno, n int) {
 	r := b.r
+	if r.Kind == driver.Poll {
+		n, errno = b.ready(errno)
+	}
 	r.N, r.Err = outcome(r.Kind, errno, n, b.asked())
 	b.scatter(r.N)
 }
@@ -100,6 +102,14 @@ func (b *block) issue(off int64, event windows.Handle) error {
 	case off > 0 && !b.pipe:
 		b.ov.Offset, b.ov.OffsetHigh = uint32(off), uint32(off>>32)
 	}
+	if vec := b.r.Ext; vec != nil && vec.Vec != nil {
+		if size := b.segment(vec.Vec); size > 0 {
+			if reads(b.r.Kind) {
+				return win32.ReadFileScatter(b.h, &b.segments[0], size, nil, &b.ov)
+			}
+			return win32.WriteFileGather(b.h, &b.segments[0], size, nil, &b.ov)
+		}
+	}
 	buf, size := b.buffer()
 	if reads(b.r.Kind) {
 		return win32.ReadFile(b.h, buf, size, nil, &b.ov)
@@ -107,8 +117,7 @@ func (b *block) issue(off int64, event windows.Handle) error {
 	return win32.WriteFile(b.h, buf, size, nil, &b.ov)
 }
 
-// buffer pins the request's buffer, or the one that stands for several: ReadFileScatter and WriteFileGather take whole pages of unbuffered files,
-// and calls one after the other would be several messages, or a read that waits when it has something already.
+// buffer pins the request's buffer, or the one that stands for several.
 func (b *block) buffer() (*byte, uint32) {
 	r := b.r
 	whole := r.Buf
@@ -118,55 +127,8 @@ func (b *block) buffer() (*byte, uint32) {
 	if len(whole) == 0 {
 		return nil, 0
 	}
-	b.pin.Pin(unsafe.SliceData(whole))
+	b.pins.pin(unsafe.SliceData(whole))
 	return &whole[0], uint32(min(len(whole), driver.MaxTransferBytes))
-}
-
-// bounceBytes is how long the buffers are that stand for several and are used again.
-const bounceBytes = 64 << 10
-
-var bounces = sync.Pool{New: func() any {
-	b := make([]byte, bounceBytes)
-	return &b
-}}
-
-// gather is the only buffer of r that is not empty, or else a new one that has what is to be written.
-func (b *block) gather(r *driver.Request) []byte {
-	var only []byte
-	filled := 0
-	for _, v := range r.Ext.Vec {
-		if len(v) > 0 {
-			only = v
-			filled++
-		}
-	}
-	if filled <= 1 {
-		return only
-	}
-	if n := min(r.Wanted(), driver.MaxTransferBytes); n <= bounceBytes {
-		b.pooled = bounces.Get().(*[]byte)
-		b.bounce = (*b.pooled)[:n]
-	} else {
-		b.bounce = make([]byte, n)
-	}
-	if !reads(r.Kind) {
-		whole := b.bounce
-		for _, v := range r.Ext.Vec {
-			whole = whole[copy(whole, v):]
-		}
-	}
-	return b.bounce
-}
-
-// scatter hands what was read into one buffer to the several.
-func (b *block) scatter(n int) {
-	if b.bounce == nil || !reads(b.r.Kind) {
-		return
-	}
-	whole := b.bounce[:n]
-	for _, v := range b.r.Ext.Vec {
-		whole = whole[copy(v, whole):]
-	}
 }
 
 // execTransfer makes the same call, and waits for it. The low bit of the event keeps a packet away from whatever port the handle may

@@ -11,7 +11,7 @@ import (
 )
 
 // execStat asks for FD itself, or for a path, which it opens for no more than its attributes.
-func execStat(d *Driver, b *block) (int, error) {
+func execStat(_ *Driver, b *block) (int, error) {
 	r := b.r
 	if r.Ext.Stat == nil {
 		return 0, windows.ERROR_NOACCESS
@@ -19,7 +19,7 @@ func execStat(d *Driver, b *block) (int, error) {
 	if r.Ext.Path == "" {
 		return 0, stat(b.h, r.Ext.Stat)
 	}
-	name, err := d.handlePath(r.FD, r.Ext.Path)
+	p, err := locate(r.FD, r.Ext.Path)
 	if err != nil {
 		return 0, err
 	}
@@ -27,8 +27,7 @@ func execStat(d *Driver, b *block) (int, error) {
 	if r.Arg&atSymlinkNofollow != 0 {
 		attributes |= windows.FILE_FLAG_OPEN_REPARSE_POINT
 	}
-	const everybody = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	h, err := windows.CreateFile(name, windows.FILE_READ_ATTRIBUTES, everybody, nil, windows.OPEN_EXISTING, attributes, 0)
+	h, err := p.open(windows.FILE_READ_ATTRIBUTES, everybody, windows.OPEN_EXISTING, attributes)
 	if err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 // execFlush writes a file through to its disk: FlushFileBuffers, which wants write access. There is no call for the data alone.
@@ -43,15 +44,21 @@ func execFallocate(_ *Driver, b *block) (int, error) {
 	return 0, windows.Ftruncate(b.h, r.Off+r.Len)
 }
 
+// execFadvise: the system takes such advice when a file is opened, and no later.
+func execFadvise(_ *Driver, b *block) (int, error) {
+	var flags uint32
+	return 0, win32.GetHandleInformation(b.h, &flags)
+}
+
 // startFlush gives the flush of what may wait for its reader a thread of its own.
 func (d *Driver) startFlush(r *driver.Request) bool {
 	d.lock()
 	defer d.unlock()
-	h, t, ok := d.handle(r.FD)
+	t, ok := d.target(r.FD)
 	if !ok {
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return true
 	}
-	d.toWorker(r, h, t, !t.disk && r.Flags&driver.Regular == 0)
+	d.toWorker(r, t, !t.disk && r.Flags&driver.Regular == 0)
 	return false
 }

@@ -14,8 +14,8 @@ type entry struct {
 
 var table [driver.KindCount]entry
 
-// The table refers to functions that refer to it, so that it can't be initialized where it is declared. Splice, Fadvise, Poll and
-// Raw are not in it: ErrUnsupported.
+// The table refers to functions that refer to it, so that it can't be initialized where it is declared. Splice is not in
+// it: ErrUnsupported.
 func init() {
 	table = [driver.KindCount]entry{
 		driver.Read:   {execTransfer, (*Driver).startTransfer},
@@ -27,6 +27,7 @@ func init() {
 		driver.Fdatasync: {execFlush, (*Driver).startFlush},
 		driver.Fallocate: {exec: execFallocate},
 		driver.Truncate:  {exec: execTruncate},
+		driver.Fadvise:   {exec: execFadvise},
 
 		driver.Open:   {exec: execOpen},
 		driver.Close:  {execClose, (*Driver).startClose},
@@ -35,5 +36,9 @@ func init() {
 		driver.Rename: {exec: execRename},
 		driver.Mkdir:  {exec: execMkdir},
 		driver.Link:   {exec: execLink},
+
+		driver.Poll: {execPoll, (*Driver).startPoll},
+
+		driver.Raw: {execRaw, (*Driver).startRaw},
 	}
 }

@@ -62,19 +62,18 @@ func (w *workers) wait() {
 func (d *Driver) startOnWorker(r *driver.Request) bool {
 	d.lock()
 	defer d.unlock()
-	h, t, ok := d.handle(r.FD)
+	t, ok := d.target(r.FD)
 	if !ok {
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return true
 	}
-	d.toWorker(r, h, t, false)
+	d.toWorker(r, t, false)
 	return false
 }
 
 // toWorker leaves r to a worker, or to one of its own if it may wait for somebody else. The lock is held.
-func (d *Driver) toWorker(r *driver.Request, h windows.Handle, t traits, waits bool) {
-	b := d.take(r, onWorker)
-	b.h, b.traits = h, t
+func (d *Driver) toWorker(r *driver.Request, t target, waits bool) {
+	b := d.take(r, onWorker, t)
 	w := &d.workers
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,0 +1,89 @@
+package iocp
+
+import (
+	"errors"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// TestSeedCbNoneTable has a row for each of the seed's table under CbNone, in its order, then those that it leaves open.
+func TestSeedCbNoneTable(t *testing.T) {
+	const (
+		success = windows.STATUS_SUCCESS
+		pends   = windows.STATUS_PENDING
+		refused = windows.ERROR_ACCESS_DENIED
+	)
+	for _, c := range []struct {
+		seed   string
+		status windows.NTStatus
+		errno  syscall.Errno
+		ok     bool
+		want   how
+	}{
+		{"status SUCCESS", success, 0, true, done},
+		{"status END_OF_FILE", windows.STATUS_END_OF_FILE, 0, true, done},
+		{"MORE_DATA", windows.STATUS_BUFFER_OVERFLOW, windows.ERROR_MORE_DATA, false, done},
+		{"SUCCESS", windows.STATUS_BUFFER_OVERFLOW, windows.ERROR_SUCCESS, true, done},
+		{"IO_PENDING", pends, windows.ERROR_IO_PENDING, false, inProgress},
+		{"IO_INCOMPLETE", pends, windows.ERROR_IO_INCOMPLETE, false, incomplete},
+		{"HANDLE_EOF", pends, windows.ERROR_HANDLE_EOF, false, done},
+		{"BROKEN_PIPE", pends, windows.ERROR_BROKEN_PIPE, false, done},
+		{"NO_MORE_ITEMS", pends, windows.ERROR_NO_MORE_ITEMS, false, done},
+		{"OPERATION_ABORTED", pends, windows.ERROR_OPERATION_ABORTED, false, done},
+		{"not ret", pends, refused, false, failed},
+		{"STATUS_PENDING", pends, refused, true, inProgress},
+		{"otherwise", windows.STATUS_BUFFER_OVERFLOW, refused, true, inProgress},
+
+		// The call says that it succeeded, with no last error, and its status that it goes on: ReadDirectoryChangesW does so.
+		// The seed's order takes it for done, unless another last error is left over.
+		{"SUCCESS, but STATUS_PENDING", pends, windows.ERROR_SUCCESS, true, inProgress},
+		// The call was refused before anything was written to the OVERLAPPED, which begins as all zeros: status SUCCESS. The seed takes
+		// it for done.
+		{"not ret, nothing written", success, refused, false, failed},
+		// It was over before anybody looked at the status. The seed takes the result at once, and ignores the packet later; here
+		// the packet is waited for, and so the OVERLAPPED is never used again before it.
+		{"IO_PENDING, over meanwhile", success, windows.ERROR_IO_PENDING, false, inProgress},
+		{"HANDLE_EOF, nothing written", success, windows.ERROR_HANDLE_EOF, false, done},
+	} {
+		if got := classify(c.status, c.errno, c.ok); got != c.want {
+			t.Errorf("%s: %d, want %d", c.seed, got, c.want)
+		}
+	}
+}
+
+// TestSettle: what the start function says counts, and what it leaves open is found out.
+func TestSettle(t *testing.T) {
+	refused := errors.New("refused")
+	over := windows.Overlapped{InternalHigh: 7}
+	for _, c := range []struct {
+		name string
+		s    Started
+		ov   windows.Overlapped
+		want Started
+	}{
+		{"Done", Done(3), over, Started{how: done, n: 3}},
+		{"Pending", Pending(), over, Started{how: inProgress}},
+		{"Incomplete", Incomplete(), over, Started{how: incomplete}},
+		{"Failed", Failed(refused), over, Started{how: failed, err: refused}},
+		{"Unchecked", Unchecked(nil), over, Started{how: done, n: 7}},
+		{"Unchecked, more data", Unchecked(windows.ERROR_MORE_DATA), over, Started{how: done, n: 7, err: windows.ERROR_MORE_DATA}},
+		{"Unchecked, a warning as status", Unchecked(nil), windows.Overlapped{Internal: uintptr(windows.STATUS_BUFFER_OVERFLOW), InternalHigh: 4},
+			Started{how: done, n: 4, err: windows.ERROR_MORE_DATA}},
+		{"Unchecked, pending", Unchecked(windows.ERROR_IO_PENDING), over, Started{how: inProgress, err: windows.ERROR_IO_PENDING}},
+		{"Unchecked, refused", Unchecked(windows.ERROR_ACCESS_DENIED), windows.Overlapped{}, Started{how: failed, err: windows.ERROR_ACCESS_DENIED}},
+	} {
+		if got := c.s.settle(&c.ov); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestOutcomeOfRaw(t *testing.T) {
+	if n, err := outcome(driver.Raw, windows.ERROR_BROKEN_PIPE, 2, true); n != 2 || err != windows.ERROR_BROKEN_PIPE {
+		t.Errorf("%d, %v", n, err)
+	}
+}

@@ -1,0 +1,180 @@
+package iocp
+
+import (
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
+)
+
+// Events of a Poll, as poll(2) has them.
+const (
+	pollIn  = 0x001
+	pollPri = 0x002
+	pollOut = 0x004
+	pollErr = 0x008
+	pollHup = 0x010
+)
+
+// startPoll waits for a socket by a poll of AFD's, and for data in a pipe by a read of no bytes, as libuv does: it ends when there is
+// something, and takes nothing. Nothing tells when a pipe has room, and from a pipe of messages such a read would take an empty one. A file is
+// always ready.
+func (d *Driver) startPoll(r *driver.Request) bool {
+	d.lock()
+	defer d.unlock()
+	t, ok := d.target(r.FD)
+	switch {
+	case !ok, !isHandle(t.h):
+		r.Err = windows.ERROR_INVALID_HANDLE
+	case !t.known, t.pipe && !t.attached: // it may wait until it answers
+		d.toWorker(r, t, true)
+		return false
+	case t.disk:
+		r.N = int(r.Arg) & (pollIn | pollOut)
+	default:
+		h, err := d.watched(t, r.Arg)
+		if err != nil {
+			r.Err = err
+			break
+		}
+		b := d.take(r, submitting, t)
+		b.h = h
+		d.unlock()
+		err = b.watch(0)
+		d.lock()
+		return d.issued(b, asErrno(err))
+	}
+	return true
+}
+
+// execPoll does the same and waits.
+func execPoll(d *Driver, b *block) (int, error) {
+	var flags uint32
+	if err := win32.GetHandleInformation(b.h, &flags); err != nil {
+		return 0, err
+	}
+	if !b.known {
+		b.describe(b.h)
+	}
+	if b.disk {
+		return int(b.r.Arg) & (pollIn | pollOut), nil
+	}
+	h, err := d.watched(b.target, b.r.Arg)
+	if err == nil {
+		err = b.needEvent()
+	}
+	if err != nil {
+		return 0, err
+	}
+	b.h = h
+	if !d.enter(b) {
+		return 0, driver.ErrCanceled
+	}
+	defer d.leave(b)
+	errno := asErrno(b.watch(b.event | 1))
+	if errno == windows.ERROR_IO_PENDING {
+		errno = errnoOf(b.wait())
+	}
+	n, errno := b.ready(errno)
+	return n, errnoError(errno)
+}
+
+// watched is the handle of the call that waits for t: the pipe itself, or AFD's. It says so if there is no way to wait for events.
+func (d *Driver) watched(t target, events uint32) (windows.Handle, error) {
+	switch {
+	case t.socket != 0:
+		return d.afd.open(d.port)
+	case !t.pipe || events&pollOut != 0:
+		return 0, driver.ErrUnsupported
+	}
+	var state uint32
+	if err := windows.GetNamedPipeHandleState(t.h, &state, nil, nil, nil, nil, 0); err != nil {
+		return 0, err
+	}
+	if state&windows.PIPE_READMODE_MESSAGE != 0 {
+		return 0, driver.ErrUnsupported
+	}
+	return t.h, nil
+}
+
+// watch makes the call. Rule: b.poll and b.ov are the system's until the completion; the block is pinned.
+func (b *block) watch(event windows.Handle) error {
+	b.ov = windows.Overlapped{HEvent: event}
+	if b.pipe {
+		return win32.ReadFile(b.h, (*byte)(unsafe.Pointer(&b.poll)), 0, nil, &b.ov)
+	}
+	events := uint32(win32.AFDAbort | win32.AFDLocalClose | win32.AFDConnectFail)
+	for _, e := range afdEvents {
+		if b.r.Arg&e.poll != 0 {
+			events |= e.afd
+		}
+	}
+	b.poll = win32.AFDPoll{Timeout: win32.NoTimeout, Handles: 1, Socket: b.socket, Events: events}
+	return win32.PollAFD(b.h, &b.poll, &b.ov)
+}
+
+var afdEvents = []struct{ poll, afd uint32 }{
+	{pollIn, win32.AFDReceive | win32.AFDAccept | win32.AFDDisconnect},
+	{pollPri, win32.AFDReceiveExpedited},
+	{pollOut, win32.AFDSend},
+}
+
+// ready is what the call's end means. A connection that was reset or refused is ready for everything, as on other systems: whatever is tried
+// will not wait.
+func (b *block) ready(errno syscall.Errno) (events int, _ syscall.Errno) {
+	switch {
+	case b.pipe && (errno == windows.ERROR_BROKEN_PIPE || errno == windows.ERROR_PIPE_NOT_CONNECTED):
+		return pollHup, 0
+	case errno != 0:
+		return 0, errno
+	case b.pipe:
+		return pollIn, 0
+	}
+	there := b.poll.Events
+	if there&win32.AFDLocalClose != 0 {
+		return 0, windows.ERROR_INVALID_HANDLE
+	}
+	for _, e := range afdEvents {
+		if there&e.afd != 0 {
+			events |= int(e.poll)
+		}
+	}
+	if there&(win32.AFDAbort|win32.AFDConnectFail) != 0 {
+		events |= pollIn | pollOut | pollErr | pollHup
+	}
+	return events & int(b.r.Arg|pollErr|pollHup), 0
+}
+
+// afd is the handle that the polls of sockets are sent to. It has a lock of its own in both modes, since workers open it as well.
+type afd struct {
+	mu sync.Mutex
+	h  windows.Handle // 0: not yet
+}
+
+func (a *afd) open(port windows.Handle) (windows.Handle, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.h != 0 {
+		return a.h, nil
+	}
+	h, err := win32.OpenAFD()
+	if err != nil {
+		return 0, err
+	}
+	if _, err := windows.CreateIoCompletionPort(h, port, keySystem, 0); err != nil {
+		windows.CloseHandle(h)
+		return 0, err
+	}
+	a.h = h
+	return h, nil
+}
+
+func (a *afd) close() {
+	if a.h != 0 {
+		windows.CloseHandle(a.h)
+	}
+}

@@ -1,0 +1,50 @@
+package ringport
+
+import (
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/driver/iocp"
+)
+
+// Started is what the start function of an [Overlapped] operation reports of the call that it made: [Unchecked], which is right for nearly
+// every call, or, of one that returns something else than an error, [Done], [Pending], [Incomplete] or [Failed]. The seed calls it
+// CbResult.
+type Started = iocp.Started
+
+// Done reports a call that is over, and n as its result.
+func Done(n int) Started { return iocp.Done(n) }
+
+// Pending reports a call that the system will complete later, as ERROR_IO_PENDING says.
+func Pending() Started { return iocp.Pending() }
+
+// Incomplete reports a call that has begun and is not over, as ERROR_IO_INCOMPLETE says. Its completion is waited for.
+func Incomplete() Started { return iocp.Incomplete() }
+
+// Failed reports that the call was refused, so that nothing is in progress. The operation's error is err.
+func Failed(err error) Started { return iocp.Failed(err) }
+
+// Unchecked leaves it to the manager to find out how a call stands, from the error that it returned (nil, or a syscall.Errno such as
+// ERROR_IO_PENDING) and the status in its OVERLAPPED.
+func Unchecked(err error) Started { return iocp.Unchecked(err) }
+
+// Overlapped is the escape hatch: an operation on h by any call that takes an OVERLAPPED, DeviceIoControl for instance. Start makes the
+// call, with the OVERLAPPED that it is given, each time the operation is started, and reports how the call stands. The result is the
+// number of bytes that the system reports, and its error untranslated, but for ERROR_HANDLE_EOF, which is io.EOF, and a cancel's
+// ERROR_OPERATION_ABORTED, whose cause is reported as for all operations. Off is the file offset in the OVERLAPPED, 0 or
+// [CurrentOffset] for what has none. The seed has it as withOverlapped; what it has as completion function is [Manager.Start]'s
+// callback.
+//
+// Memory that the call is given is written to until the completion. It must be on the heap and reachable until then, as all variables that
+// start refers to are; their address as a uintptr does not count. Start must not use the OVERLAPPED otherwise, set its event, or
+// keep it, and must not panic. It is called by whoever submits the operation, or, on a handle that could not be attached (see
+// [Manager.Attach]), by a thread that waits for its result: there, it may be a handle that was not opened for overlapped I/O
+// (withOverlappedEx without async), and start is not called if the operation is cancelled first. A handle that was opened elsewhere
+// is to be attached before.
+func Overlapped(name string, h Handle, off int64, start func(ov *windows.Overlapped) Started) Op {
+	ext := &driver.Ext{}
+	if start != nil { // a nil function would not be nil in ext.Raw
+		ext.Raw = start
+	}
+	return Op{name: name, req: driver.Request{Kind: driver.Raw, FD: h, Off: off, Ext: ext}}
+}
