@@ -131,8 +131,8 @@ func (m *Manager) OpenFile(ctx context.Context, name string, flag int, perm fs.F
 	if err != nil {
 		return nil, err
 	}
-	h := Handle(fd)
-	f, err := m.adopt(h, name)
+	h := Handle(fd) // attached: what the backend has opened is
+	f, err := m.fileOf(h, name)
 	if err == nil && flag&O_DIRECT != 0 {
 		f.direct, err = true, goDirect(h)
 	}
@@ -158,11 +158,17 @@ func (m *Manager) NewFile(h Handle, name string) (*File, error) {
 	return f, nil
 }
 
+// adopt attaches h, which was opened elsewhere, and makes a File of it.
 func (m *Manager) adopt(h Handle, name string) (*File, error) {
 	err := m.guard(func() error { return m.drv.Attach(h) })
 	if err != nil && err != driver.ErrNotOverlapped && err != driver.ErrOtherPort { // which only means that threads will have to block
 		return nil, err
 	}
+	return m.fileOf(h, name)
+}
+
+// fileOf makes a File of h, which is attached or can't be.
+func (m *Manager) fileOf(h Handle, name string) (*File, error) {
 	if m.closing() {
 		return nil, ErrManagerClosed
 	}

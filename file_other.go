@@ -26,3 +26,6 @@ func seekHandle(h Handle, offset int64, whence int) (int64, error) { return 0, E
 func openDirectory(h Handle) (Handle, error) { return 0, ErrUnsupported }
 
 func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, nil, false }
+
+// moreFollows: no system but Windows has messages in a File.
+func moreFollows(error) bool { return false }

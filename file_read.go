@@ -9,7 +9,8 @@ import (
 )
 
 // Read reads up to len(p) bytes at the file's position, or what a file without one has next, waiting for the first. At most
-// [MaxTransferBytes] at a time. At the end of the file it returns 0, io.EOF. See read(2).
+// [MaxTransferBytes] at a time. At the end of the file it returns 0, io.EOF. A pipe of messages (Windows) gives one message at a time,
+// as [Read] does: the error beside part of one is ErrMoreData, and an empty one is 0 bytes and no error. See read(2), ReadFile.
 func (f *File) Read(p []byte) (int, error) {
 	if err := f.enter("read"); err != nil {
 		return 0, err
@@ -174,10 +175,10 @@ func (f *File) vectored(bufs [][]byte, off int64, w way, whole bool) (n int, err
 		switch {
 		case err != nil:
 			return n, f.explain(err, at, c.bufs...)
-		case m == 0:
-			return n, io.ErrUnexpectedEOF
 		case !whole:
 			return n, nil
+		case m == 0:
+			return n, io.ErrUnexpectedEOF
 		case w == reading && f.direct && m%sectorBytes != 0 && len(window(nil, bufs, n)) > 0:
 			return n, io.EOF // as in ReadAt
 		}
@@ -214,7 +215,7 @@ var copyBuffers = sync.Pool{New: func() any {
 }}
 
 // WriteTo reads the file to its end and writes it to w, and returns how many bytes w took. A context that ends while the file
-// is waited for takes no byte from it; bytes that w fails to take are lost to the file.
+// is waited for takes no byte from it; bytes that w fails to take are lost to the file. Where messages begin and end is lost.
 func (f *File) WriteTo(w io.Writer) (n int64, err error) {
 	b := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(b)
@@ -233,7 +234,7 @@ func (f *File) WriteTo(w io.Writer) (n int64, err error) {
 		if err == io.EOF {
 			return n, nil
 		}
-		if err != nil {
+		if err != nil && !moreFollows(err) {
 			return n, err
 		}
 	}

@@ -92,3 +92,6 @@ func writeStandard(h Handle, p []byte) (n int, err error, ok bool) {
 	n, err = osOutput[h].Write(p)
 	return n, err, true
 }
+
+// moreFollows: no system but Windows has messages in a File.
+func moreFollows(error) bool { return false }

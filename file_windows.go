@@ -1,6 +1,7 @@
 package ringport
 
 import (
+	"errors"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -78,3 +79,6 @@ func openDirectory(h Handle) (Handle, error) {
 
 // writeStandard: there is no SIGPIPE.
 func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, nil, false }
+
+// moreFollows reports whether all that err says is that a message goes on.
+func moreFollows(err error) bool { return errors.Is(err, ErrMoreData) }

@@ -3,9 +3,7 @@ package ringport
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -365,16 +363,4 @@ func runChild(t testing.TB, name string, env ...string) string {
 		t.Fatalf("child %s: %v\n%s", name, err, out)
 	}
 	return string(out)
-}
-
-var seedFlag = flag.Uint64("ringport.seed", 0, "seed of the random tests; 0: a new one")
-
-// testSeed is the seed of a random test, which it logs.
-func testSeed(t testing.TB) uint64 {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("-ringport.seed=%d repeats this run, as far as the scheduler does", seed)
-	return seed
 }

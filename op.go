@@ -65,12 +65,12 @@ func (op *Op) Named(name string) *Op {
 }
 
 // Result returns what a finished operation did: bytes, a descriptor, or events, as the constructor says, and its error: nil,
-// io.EOF, or an *OpError. Bytes that moved are reported even beside an error. It means nothing before the operation is done, nor
-// after a start that was refused.
+// io.EOF, or an *OpError. Bytes that moved are reported even beside an error. A read that got an empty message from a pipe (Windows) has
+// neither bytes nor an error. It means nothing before the operation is done, nor after a start that was refused.
 func (op *Op) Result() (n int, err error) {
 	r := &op.req
 	if r.Err == nil {
-		if r.N == 0 && (r.Kind == driver.Read || r.Kind == driver.Readv) && r.Wanted() > 0 {
+		if r.N == 0 && !r.Empty && (r.Kind == driver.Read || r.Kind == driver.Readv) && r.Wanted() > 0 {
 			return 0, io.EOF
 		}
 		return r.N, nil
@@ -87,7 +87,11 @@ func (op *Op) Result() (n int, err error) {
 
 // fail is err as this operation's error.
 func (op *Op) fail(err error) error {
-	return &OpError{Op: op.req.Kind.String(), Name: op.displayName(), Err: err}
+	what := op.req.Kind.String()
+	if ext := op.req.Ext; ext != nil && ext.Call != "" {
+		what = ext.Call
+	}
+	return &OpError{Op: what, Name: op.displayName(), Err: err}
 }
 
 func (op *Op) displayName() string {

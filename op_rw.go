@@ -10,7 +10,8 @@ import (
 func Nop() Op { return Op{req: driver.Request{Kind: driver.Nop}} }
 
 // Read reads into buf, at off bytes from the start of the file or at [CurrentOffset]. The result is the number of bytes,
-// which may be fewer than asked for; none at the end of the file, with io.EOF. See pread(2), ReadFile.
+// which may be fewer than asked for; none at the end of the file, with io.EOF. A pipe of messages (Windows) that has a longer one fills
+// buf, and the error is ErrMoreData; of an empty one the result is 0, and no error. See pread(2), ReadFile.
 func Read(h Handle, buf []byte, off int64) Op {
 	return Op{req: driver.Request{Kind: driver.Read, FD: h, Buf: capped(buf), Off: off}}
 }

@@ -29,7 +29,8 @@ func Failed(err error) Started { return iocp.Failed(err) }
 func Unchecked(err error) Started { return iocp.Unchecked(err) }
 
 // Overlapped is the escape hatch: an operation on h by any call that takes an OVERLAPPED, DeviceIoControl for instance. Start makes the
-// call, with the OVERLAPPED that it is given, each time the operation is started, and reports how the call stands. The result is the
+// call, with the OVERLAPPED that it is given, each time the operation is started, and reports how the call stands. Call is its name, which the
+// error shows as the operation's. The result is the
 // number of bytes that the system reports, and its error untranslated, but for ERROR_HANDLE_EOF, which is io.EOF, and a cancel's
 // ERROR_OPERATION_ABORTED, whose cause is reported as for all operations. Off is the file offset in the OVERLAPPED, 0 or
 // [CurrentOffset] for what has none. The seed has it as withOverlapped; what it has as completion function is [Manager.Start]'s
@@ -41,10 +42,10 @@ func Unchecked(err error) Started { return iocp.Unchecked(err) }
 // [Manager.Attach]), by a thread that waits for its result: there, it may be a handle that was not opened for overlapped I/O
 // (withOverlappedEx without async), and start is not called if the operation is cancelled first. A handle that was opened elsewhere
 // is to be attached before.
-func Overlapped(name string, h Handle, off int64, start func(ov *windows.Overlapped) Started) Op {
-	ext := &driver.Ext{}
+func Overlapped(call string, h Handle, off int64, start func(ov *windows.Overlapped) Started) Op {
+	ext := &driver.Ext{Call: call}
 	if start != nil { // a nil function would not be nil in ext.Raw
 		ext.Raw = start
 	}
-	return Op{name: name, req: driver.Request{Kind: driver.Raw, FD: h, Off: off, Ext: ext}}
+	return Op{req: driver.Request{Kind: driver.Raw, FD: h, Off: off, Ext: ext}}
 }

@@ -7,9 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/win32"
+
+	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
 const fsctlSetSparse = 0x900c4
@@ -57,7 +60,7 @@ func TestOverlappedDeviceIoControl(t *testing.T) {
 				return Unchecked(windows.DeviceIoControl(h, 0xdead0000, nil, 0, nil, 0, nil, ov))
 			})
 			_, err = m.Do(context.Background(), &bad)
-			if op := (*OpError)(nil); !errors.As(err, &op) || op.Name != "DeviceIoControl" {
+			if op := (*OpError)(nil); !errors.As(err, &op) || op.Op != "DeviceIoControl" {
 				t.Errorf("%v", err)
 			}
 		}
@@ -78,13 +81,16 @@ func TestOverlappedReadsAtOffset(t *testing.T) {
 		defer f.Close()
 		buf := make([]byte, 4)
 		op := Overlapped("ReadFile", Handle(f.Fd()), 8, func(ov *windows.Overlapped) Started {
-			return Unchecked(windows.ReadFile(windows.Handle(f.Fd()), buf, nil, ov))
+			if ov.HEvent != 0 {
+				t.Error("a thread waits: the file is not attached")
+			}
+			return Unchecked(win32.ReadFile(windows.Handle(f.Fd()), &buf[0], 4, nil, ov))
 		})
 		if n, err := m.Do(context.Background(), &op); n != 2 || err != nil || string(buf[:2]) != "89" {
 			t.Errorf("%d, %v, %q", n, err, buf)
 		}
 		end := Overlapped("ReadFile", Handle(f.Fd()), 10, func(ov *windows.Overlapped) Started {
-			return Unchecked(windows.ReadFile(windows.Handle(f.Fd()), buf, nil, ov))
+			return Unchecked(win32.ReadFile(windows.Handle(f.Fd()), &buf[0], 4, nil, ov))
 		})
 		if n, err := m.Do(context.Background(), &end); n != 0 || err == nil || !errors.Is(err, io.EOF) {
 			t.Errorf("%d, %v", n, err)
@@ -96,21 +102,10 @@ func TestOverlappedReadsAtOffset(t *testing.T) {
 func TestOverlappedReadDirectoryChanges(t *testing.T) {
 	bothWays(t, func(t *testing.T, m *Manager) {
 		dir := t.TempDir()
-		name, _ := windows.UTF16PtrFromString(dir)
-		const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-		h, err := windows.CreateFile(name, windows.FILE_LIST_DIRECTORY, share, nil, windows.OPEN_EXISTING,
-			windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OVERLAPPED, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer windows.CloseHandle(h)
-		if err := m.Attach(Handle(h)); err != nil {
-			t.Fatal(err)
-		}
-		var buf [1024]uint32 // DWORD-aligned
-		op := Overlapped("ReadDirectoryChanges", Handle(h), 0, func(ov *windows.Overlapped) Started {
-			return Unchecked(windows.ReadDirectoryChanges(h, (*byte)(unsafe.Pointer(&buf)), uint32(unsafe.Sizeof(buf)), false,
-				windows.FILE_NOTIFY_CHANGE_FILE_NAME, nil, ov, 0))
+		h := watchedDir(t, m, dir)
+		changes := make(win32test.Changes, 1024)
+		op := Overlapped("ReadDirectoryChanges", h, 0, func(ov *windows.Overlapped) Started {
+			return Unchecked(changes.Read(windows.Handle(h), ov))
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		m.AfterFunc(0, cancel)
@@ -122,9 +117,24 @@ func TestOverlappedReadDirectoryChanges(t *testing.T) {
 		if err != nil || n == 0 {
 			t.Fatalf("%d, %v", n, err)
 		}
-		info := (*windows.FileNotifyInformation)(unsafe.Pointer(&buf))
-		if got := windows.UTF16ToString(unsafe.Slice(&info.FileName, info.FileNameLength/2)); got != "new" {
-			t.Errorf("%q", got)
+		if changes.Name() != "new" {
+			t.Errorf("%q", changes.Name())
 		}
 	})
+}
+
+// watchedDir opens a folder for ReadDirectoryChanges.
+func watchedDir(t *testing.T, m *Manager, dir string) Handle {
+	t.Helper()
+	name, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	h, err := windows.CreateFile(name, windows.FILE_LIST_DIRECTORY, share, nil, windows.OPEN_EXISTING,
+		windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OVERLAPPED, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pipeSort{}.attach(t, m, h)
 }

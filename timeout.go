@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringport/ringport/internal/clock"
 	"github.com/ringport/ringport/internal/timerq"
 )
 
@@ -25,7 +26,7 @@ type timeouts struct {
 	start   int64 // deadlines are nanoseconds since then, on the monotonic clock
 }
 
-func (ts *timeouts) init(m *Manager) { ts.m, ts.start = m, monotonic() }
+func (ts *timeouts) init(m *Manager) { ts.m, ts.start = m, clock.Nanos() }
 
 func (ts *timeouts) lock() {
 	if ts.m.shared {
@@ -87,7 +88,7 @@ func (t *Timeout) Stop() (wasPending bool) {
 }
 
 // now is the monotonic clock, in nanoseconds.
-func (ts *timeouts) now() int64 { return monotonic() - ts.start }
+func (ts *timeouts) now() int64 { return clock.Nanos() - ts.start }
 
 // takeDue moves the expired timeouts into due, and returns how long it is to the next, negative if there is none.
 func (ts *timeouts) takeDue(due *fifo[*Timeout]) (next time.Duration) {

@@ -89,7 +89,7 @@ func (b *bench) start(ctx context.Context) error {
 	for _, name := range b.o.engines {
 		spec := engineSpec{Engine: name, Name: b.file.title, Block: int64(b.o.block), Depth: b.o.depth,
 			ReadPercent: b.o.reads(), Sequential: b.o.pattern == "sequential", Verify: b.o.verify}
-		p, err := startEngine(ctx, spec, b.file.f)
+		p, err := startEngine(ctx, spec, b.file)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"sync"
 	"sync/atomic"
@@ -41,8 +42,9 @@ func newEngineCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// Ctrl-C reaches the whole group of processes; bench tells us what to do about it. If it dies, our input ends.
-			signal.Ignore(syscall.SIGINT)
+			// Ctrl-C reaches the whole group of processes; bench tells us what to do about it. If it dies, our input ends. On Windows
+			// a signal that is ignored ends the process nevertheless; one that is waited for does not.
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
 			signal.Reset(syscall.SIGTERM)
 			s := &engineServer{in: json.NewDecoder(cmd.InOrStdin()), out: json.NewEncoder(cmd.OutOrStdout())}
 			return s.serve()

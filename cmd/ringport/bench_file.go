@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/ringport/ringport"
@@ -18,22 +17,25 @@ const (
 	defaultSize   = int64(1) << 30          // of a file that bench makes
 	minimumSize   = int64(64) << 20         // the least that a slow disk's default shrinks to
 	layoutTime    = 2500 * time.Millisecond // how long laying out the default may take; then the file stays as big as it is
-	tempPattern   = ".ringport-bench-*"
-	freeSpacePart = 2 // the default takes at most this part of the free space
+	tempPattern   = ".ringport-bench-*"     // * is for something random
+	freeSpacePart = 2                       // the default takes at most this part of the free space
 )
 
 // benchFile is the file or device that the engines use.
 type benchFile struct {
 	f      *os.File
+	path   string // what it was opened by
+	flags  int    // the same
 	title  string // what it is, for the user
 	size   int64  // bytes in use
 	direct bool
-	cached string // why it is not direct, if the user did not say so
-	notes  []string
+	cached string   // why it is not direct, if the user did not say so
+	notes  []string // what to mind about the figures
 
-	layOut bool   // its content is still to be made
-	shrink bool   // by as much as layoutTime allows
-	remove string // what close removes: the name of a temporary file, or of one whose layout was not finished
+	layOut bool     // its content is still to be made
+	shrink bool     // by as much as layoutTime allows
+	remove string   // what close removes: the name of a temporary file, or of one whose layout was not finished
+	keep   *os.File // closed last, which removes a temporary file where open ones keep their names
 }
 
 // openBenchFile opens what o names, or makes a file. The content of a new file is made by fill, later, so that whatever else
@@ -42,6 +44,9 @@ func openBenchFile(o *benchOptions) (*benchFile, error) {
 	path := o.file
 	if path == "" {
 		path = "."
+	}
+	if isDeviceName(path) {
+		return nil, fmt.Errorf("%s is a device, and bench uses none on this system", path)
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -59,22 +64,18 @@ func openBenchFile(o *benchOptions) (*benchFile, error) {
 	return nil, fmt.Errorf("%s is neither a regular file nor a block device", path)
 }
 
-// makeTemporary makes a file that nobody else sees: its name is gone as soon as it is open, so that nothing stays behind
-// however bench ends.
+// makeTemporary makes a file of which nothing stays behind, however bench ends.
 func makeTemporary(o *benchOptions, folder string) (*benchFile, error) {
-	f, err := os.CreateTemp(folder, tempPattern)
+	f, err := createTemporary(folder)
 	if err != nil {
 		return nil, cannotMake(folder, err)
 	}
-	defer f.Close()
-	b := &benchFile{remove: f.Name(), title: "temporary file in " + absolute(folder)}
+	b := &benchFile{remove: f.Name(), keep: f, title: "temporary file in " + absolute(folder)}
 	if err := b.prepareNew(o, folder); err != nil {
 		b.close()
 		return nil, err
 	}
-	if os.Remove(b.remove) == nil { // elsewhere than on Unix an open file may have to keep its name until close
-		b.remove = ""
-	}
+	b.loseName()
 	return b, nil
 }
 
@@ -84,7 +85,7 @@ func makeFile(o *benchOptions, path string) (*benchFile, error) {
 	if err != nil {
 		return nil, cannotMake(filepath.Dir(path), err)
 	}
-	defer f.Close()
+	f.Close()
 	b := &benchFile{remove: path, title: path}
 	if err := b.prepareNew(o, filepath.Dir(path)); err != nil {
 		b.close()
@@ -124,7 +125,11 @@ func openExisting(o *benchOptions, path string, info fs.FileInfo) (*benchFile, e
 	if err := b.open(o, path, flags); err != nil {
 		return nil, err
 	}
-	end, err := b.f.Seek(0, io.SeekEnd) // devices have no size in Stat
+	var err error
+	end := info.Size()
+	if !info.Mode().IsRegular() { // devices have no size in Stat
+		end, err = b.f.Seek(0, io.SeekEnd)
+	}
 	if err == nil {
 		err = b.use(o, end)
 	}
@@ -132,7 +137,7 @@ func openExisting(o *benchOptions, path string, info fs.FileInfo) (*benchFile, e
 		b.close()
 		return nil, plain(err)
 	}
-	if used, ok := allocated(info); ok && used < end {
+	if used, ok := allocated(b.f); ok && used < end {
 		b.notes = append(b.notes, fmt.Sprintf("%s of %s has no blocks on the disk: reads there cost next to nothing", formatSize(end-used), path))
 	}
 	return b, nil
@@ -154,6 +159,7 @@ func (b *benchFile) use(o *benchOptions, end int64) error {
 
 // open opens path for the engines: for direct I/O, if it is to be had and wanted.
 func (b *benchFile) open(o *benchOptions, path string, flags int) (err error) {
+	b.path, b.flags = path, flags
 	if o.direct != directFalse {
 		why := ""
 		if o.block%512 != 0 {
@@ -170,7 +176,7 @@ func (b *benchFile) open(o *benchOptions, path string, flags int) (err error) {
 		}
 		b.cached = why
 	}
-	b.f, err = os.OpenFile(path, flags, 0)
+	b.f, err = openFile(path, flags)
 	return plain(err)
 }
 
@@ -214,8 +220,14 @@ func (b *benchFile) close() error {
 	if b.f != nil {
 		err = b.f.Close()
 	}
-	if b.remove != "" {
-		err = errors.Join(err, os.Remove(b.remove))
+	if b.keep != nil {
+		err = errors.Join(err, b.keep.Close())
+	}
+	if b.remove == "" {
+		return err
+	}
+	if failed := os.Remove(b.remove); !errors.Is(failed, fs.ErrNotExist) {
+		err = errors.Join(err, failed)
 	}
 	return err
 }
@@ -244,9 +256,9 @@ func cannotMake(folder string, err error) error {
 		return fmt.Errorf("there is no folder %s", folder)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("no permission to make a file in folder %s; --file FOLDER uses another one", folder)
-	case errors.Is(err, syscall.EROFS):
+	case errors.Is(err, errReadOnlyDisk):
 		return fmt.Errorf("folder %s is on a read-only file system; --file FOLDER uses another one", folder)
-	case errors.Is(err, syscall.ENOSPC):
+	case isDiskFull(err):
 		return fmt.Errorf("the disk of folder %s is full; --file FOLDER uses another one", folder)
 	}
 	return fmt.Errorf("make a file in folder %s: %w", folder, plain(err))

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"syscall"
 
@@ -35,7 +34,11 @@ func openDirect(path string, flags int, block int64, isNew bool) (f *os.File, wh
 }
 
 // allocated is how many bytes of a regular file have blocks on the disk.
-func allocated(info fs.FileInfo) (int64, bool) {
+func allocated(f *os.File) (int64, bool) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return 0, false
+	}
 	s, ok := info.Sys().(*syscall.Stat_t)
-	return int64(512) * s.Blocks, ok && info.Mode().IsRegular()
+	return int64(512) * s.Blocks, ok
 }

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/ringport/ringport"
@@ -50,7 +48,7 @@ func layOut(ctx context.Context, b *benchFile, least int64, limit time.Duration,
 	if l.err == nil {
 		l.err = b.f.Sync()
 	}
-	if errors.Is(l.err, syscall.ENOSPC) || errors.Is(l.err, syscall.EDQUOT) {
+	if isDiskFull(l.err) {
 		return 0, fmt.Errorf("the disk is full: there is no room for the %s of the %s; --size sets another size (%w)",
 			formatSize(b.size), b.title, plain(l.err))
 	}

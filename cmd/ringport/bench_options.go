@@ -50,7 +50,7 @@ type benchOptions struct {
 func (o *benchOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	o.block = 4096
-	f.StringVarP(&o.file, "file", "f", "", "file or block device to use; a new file is laid out and kept, in a folder a temporary one is "+
+	f.StringVarP(&o.file, "file", "f", "", "file to use, or on Unix block device; a new file is laid out and kept, in a folder a temporary one is "+
 		"used (default: a temporary file in the current folder)")
 	f.Var(&o.size, "size", "how much of the file to use (default: all of it; a new one gets up to 1 GiB)")
 	f.Lookup("size").DefValue = ""

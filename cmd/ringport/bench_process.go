@@ -30,14 +30,14 @@ type engineProcess struct {
 }
 
 // startEngine starts an engine's process and waits until it is ready.
-func startEngine(ctx context.Context, spec engineSpec, f *os.File) (*engineProcess, error) {
+func startEngine(ctx context.Context, spec engineSpec, file *benchFile) (*engineProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the program to start engine %s: %w", spec.Engine, err)
 	}
 	p := &engineProcess{name: spec.Engine, cmd: exec.Command(self, engineCommandName), replies: make(chan engineReply)}
 	p.cmd.Stderr = &p.stderr
-	spec.Handle = handOver(p.cmd, f)
+	spec.File = file.handOver(p.cmd)
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/ringport/ringport/internal/clock"
 )
 
 // roundSpec is one round: it lasts until it has done so many operations, or if that is zero, for a time.
@@ -47,7 +49,7 @@ type round struct {
 	spec     *engineSpec
 	size     int64
 	quota    int64
-	begun    time.Time
+	begun    int64 // see clock.Nanos
 	sequence atomic.Uint64
 	over     atomic.Bool
 	started  atomic.Int64 // counted only against a quota
@@ -94,7 +96,7 @@ func (r *round) more() bool {
 }
 
 // now is the time since the round began, in nanoseconds.
-func (r *round) now() int64 { return int64(time.Since(r.begun)) }
+func (r *round) now() int64 { return clock.Nanos() - r.begun }
 
 // add notes an operation that succeeded.
 func (c *recorder) add(nanos int64) {
@@ -160,7 +162,7 @@ func runRound(e engine, r *round, how roundSpec, tick func(sample)) (*roundResul
 		defer time.AfterFunc(time.Duration(how.Nanos), func() { r.over.Store(true) }).Stop()
 	}
 	s := sampler{r: r, tick: tick, threads: threads}
-	r.begun = time.Now()
+	r.begun = clock.Nanos()
 	end := s.start()
 	err = e.run(r)
 	elapsed := r.now()

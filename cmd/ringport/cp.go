@@ -13,13 +13,16 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/cmd/ringport/internal/copytree"
+	"github.com/ringport/ringport/internal/clock"
 )
 
 const cpLong = `Cp copies files and trees, many reads and writes at a time.
 
 A TARGET that is a folder gets the sources into it; else it is the new name of the only one. Modes and times are kept, owners
 too for root, and holes, symbolic links and hard links; extended attributes and access lists are not. FIFOs, sockets and
-devices are neither copied nor replaced; each is said, and counts as an error.
+devices are neither copied nor replaced; each is said, and counts as an error. On Windows times, attributes (read-only, hidden,
+system, archive) and links are kept; access lists are those of the target's folder, and holes, compression and alternate streams are
+not kept. Names of devices are refused, and so are junctions.
 
 A file has a temporary name beside its final one (.ringport-…) until it is complete, and then replaces what had that name: a copy
 that fails or is stopped leaves no half file, nor does it spoil the file that was there. An error with one file does not stop
@@ -58,7 +61,7 @@ func runCp(ctx context.Context, sources []string, target string, o copytree.Opti
 	defer m.Close()
 	d := &copyDisplay{w: w, sources: sources, verify: o.Verify, progress: newProgress(w)}
 	o.OnError = d.failure
-	start := time.Now()
+	start := clock.Nanos()
 	end := func() {}
 	if !quiet {
 		end = d.follow(ctx)
@@ -70,7 +73,7 @@ func runCp(ctx context.Context, sources []string, target string, o copytree.Opti
 	if quiet || err != nil && files == 0 && !errors.As(err, &stopped) {
 		return err
 	}
-	took := time.Since(start)
+	took := time.Duration(clock.Nanos() - start)
 	fmt.Fprintf(w, "copied %s, %s in %s, %s/s\n", countFiles(files), humanize.IBytes(uint64(bytes)), formatTook(took),
 		humanize.IBytes(uint64(float64(bytes)/max(took.Seconds(), 1e-6))))
 	return err

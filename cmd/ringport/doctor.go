@@ -16,7 +16,7 @@ import (
 	"github.com/ringport/ringport"
 )
 
-const doctorLong = `Doctor says which backend ringport gets on this system, why not io_uring if it does not, what the kernel
+const doctorLong = `Doctor says which backend ringport gets on this system, why not io_uring if it does not, what the system
 offers, which limits apply, and what to do about what is in the way.
 
 Exit code: 0 if a backend works, be it the pool of threads that io_uring falls back to; 1 if none does.`
@@ -56,6 +56,7 @@ type diagnosis struct {
 	Backend    string        `json:"backend"` // empty: none works
 	Why        string        `json:"why"`
 	Ring       *ringFindings `json:"io_uring,omitempty"` // Linux
+	Port       *portFindings `json:"iocp,omitempty"`     // Windows
 	Limits     []limit       `json:"limits"`
 	Processors int           `json:"processors"`
 	GoMaxProcs int           `json:"gomaxprocs"`
@@ -76,6 +77,12 @@ type ringFindings struct {
 	Operations map[string]bool `json:"operations,omitempty"` // false: runs as a system call on a thread
 }
 
+// portFindings is what doctor finds out about completion ports: what the system can do, by name. What it can't is done in another way.
+type portFindings struct {
+	Wine     string          `json:"wine,omitempty"` // its version, if this is not Windows itself
+	Features map[string]bool `json:"features"`
+}
+
 // limit is a resource limit. See getrlimit(2).
 type limit struct {
 	Name  string `json:"name"`
@@ -90,6 +97,7 @@ type limit struct {
 type probeStep struct {
 	Manager *managerFindings `json:",omitempty"`
 	Ring    *ringFindings    `json:",omitempty"`
+	Port    *portFindings    `json:",omitempty"`
 }
 
 type managerFindings struct {
@@ -111,6 +119,9 @@ func newProbeCommand() *cobra.Command {
 			}
 			if r := probeRing(); r != nil {
 				return enc.Encode(probeStep{Ring: r})
+			}
+			if p := probePort(); p != nil {
+				return enc.Encode(probeStep{Port: p})
 			}
 			return nil
 		},
@@ -158,6 +169,9 @@ func diagnose(ctx context.Context) (*diagnosis, error) {
 		}
 		if step.Ring != nil {
 			d.Ring = step.Ring
+		}
+		if step.Port != nil {
+			d.Port = step.Port
 		}
 	}
 	if probeErr != nil && d.Ring == nil {

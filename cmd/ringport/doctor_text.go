@@ -37,6 +37,9 @@ func (d *diagnosis) write(out io.Writer) error {
 	if d.Ring != nil {
 		d.Ring.write(&s)
 	}
+	if d.Port != nil {
+		d.Port.write(&s)
+	}
 	if len(d.Limits) > 0 {
 		s.WriteString("\nLimits\n")
 	}
@@ -87,6 +90,35 @@ func (f *ringFindings) write(s *strings.Builder) {
 	fmt.Fprintf(s, "  seccomp       %s\n", mode)
 }
 
+// portFeatures are what doctor asks completion ports for, in the order in which it shows them.
+var portFeatures = []struct{ name, about, otherwise string }{
+	{portSkip, "a transfer of a file or pipe that is done at once posts no packet", "each transfer costs a packet"},
+	{portAlarm, "timeouts are exact to a millisecond", "timeouts are up to 16 ms late: Windows 10 1803 or later is needed"},
+	{portWaits, "the port can be waited for like an event: Pollable", "Pollable reports that there is no such handle"},
+	{portDetach, "a handle can leave its port: Detach", "Detach fails with ErrUnsupported: Windows 8.1 or later is needed"},
+	{portWaitPackets, "the system posts a packet for an event, process or timer", "a thread has to wait for these: Windows 8 or later is needed"},
+}
+
+// The names of portFeatures.
+const (
+	portSkip        = "skip-on-success"
+	portAlarm       = "high-resolution-timers"
+	portWaits       = "waitable"
+	portDetach      = "detach"
+	portWaitPackets = "wait-packets"
+)
+
+func (f *portFindings) write(s *strings.Builder) {
+	s.WriteString("\nCompletion ports\n")
+	for _, p := range portFeatures {
+		answer, about := "yes", p.about
+		if !f.Features[p.name] {
+			answer, about = "no ", p.otherwise
+		}
+		fmt.Fprintf(s, "  %-23s %s  %s\n", p.name, answer, about)
+	}
+}
+
 // showSet lists what is there, and then what is missing.
 func showSet(set map[string]bool) string {
 	var have, lack []string
@@ -118,6 +150,9 @@ func showOperations(set map[string]bool) string {
 	return fmt.Sprintf("%d of %d; on a thread instead: %s", len(set)-len(lack), len(set), strings.Join(lack, ", "))
 }
 
+// wineAdvice is what to mind about figures that were measured there.
+const wineAdvice = "each overlapped transfer goes through its server, and files through Linux's cache, so that figures say nothing about Windows"
+
 // advise says what to do about what is in the way.
 func (d *diagnosis) advise() (advice []string) {
 	if chosen := os.Getenv(ringport.BackendVariable); chosen != "" {
@@ -129,6 +164,9 @@ func (d *diagnosis) advise() (advice []string) {
 	}
 	if d.Ring != nil {
 		advice = append(advice, d.Ring.advise()...)
+	}
+	if d.Port != nil && d.Port.Wine != "" {
+		advice = append(advice, "This is Wine "+d.Port.Wine+": "+wineAdvice+".")
 	}
 	for _, l := range d.Limits {
 		switch {

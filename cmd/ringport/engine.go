@@ -30,7 +30,7 @@ var engineKinds = []engineKind{
 	{baseline, "goroutines on os.File", openOSFile},
 	{"ringport", "goroutines, blocking calls through ringport", openRingport},
 	{"loop", "one goroutine that drives a ringport manager by itself", openLoop},
-	{"pool", "as ringport, on its pool of threads", openPool},
+	systemEngine,
 }
 
 // baseline is the engine that ratios refer to.

@@ -14,13 +14,15 @@ import (
 
 // blocking is as many goroutines as the depth, each with one blocking call at a time. What differs is whose calls.
 type blocking struct {
-	file interface {
-		io.ReaderAt
-		io.WriterAt
-	}
+	file func(goroutine int) readerWriterAt
 	bufs [][]byte
 	info engineInfo
 	shut func() error
+}
+
+type readerWriterAt interface {
+	io.ReaderAt
+	io.WriterAt
 }
 
 // newBlocking makes the buffers, and lets the process have a thread for each goroutine and some more: Go's own limit is 10,000.
@@ -31,21 +33,18 @@ func newBlocking(spec *engineSpec) *blocking {
 }
 
 func openOSFile(spec *engineSpec) (engine, error) {
-	f := os.NewFile(spec.Handle, spec.Name)
-	if f == nil {
-		return nil, fmt.Errorf("no file was handed over as descriptor %d", spec.Handle)
+	f, err := spec.osFile()
+	if err != nil {
+		return nil, err
 	}
 	e := newBlocking(spec)
-	e.file, e.shut = f, f.Close
+	e.file = func(int) readerWriterAt { return f }
+	e.shut, e.info.Note = f.Close, osFileNote
 	return e, nil
 }
 
 func openRingport(spec *engineSpec) (engine, error) {
 	return openManaged(spec, ringport.Config{})
-}
-
-func openPool(spec *engineSpec) (engine, error) {
-	return openManaged(spec, ringport.Config{Backend: ringport.BackendPool, MaxThreads: max(64, spec.Depth)})
 }
 
 func openManaged(spec *engineSpec, config ringport.Config) (engine, error) {
@@ -54,28 +53,33 @@ func openManaged(spec *engineSpec, config ringport.Config) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := m.NewFile(ringport.Handle(spec.Handle), spec.Name)
+	h, err := spec.File.open(true)
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	f, err := m.NewFile(ringport.Handle(h), spec.Name)
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	e := newBlocking(spec)
 	s := m.Stats()
 	e.info = engineInfo{Backend: s.Backend, Why: s.Why}
-	e.file, e.shut = f, func() error { return errors.Join(f.Close(), m.Close()) }
+	e.file = func(int) readerWriterAt { return f }
+	e.shut = func() error { return errors.Join(f.Close(), m.Close()) }
 	return e, nil
 }
 
 func (e *blocking) run(r *round) error {
 	var wg sync.WaitGroup
 	for i := range e.bufs {
-		wg.Go(func() { e.work(r, &r.recorders[i], e.bufs[i]) })
+		wg.Go(func() { e.work(r, e.file(i), &r.recorders[i], e.bufs[i]) })
 	}
 	wg.Wait()
 	return nil
 }
 
 // work is one goroutine. The end of an operation is the start of the next, so that the clock is read once for both.
-func (e *blocking) work(r *round, c *recorder, buf []byte) {
+func (e *blocking) work(r *round, f readerWriterAt, c *recorder, buf []byte) {
 	pick := r.picker()
 	start := r.now()
 	for r.more() {
@@ -87,9 +91,9 @@ func (e *blocking) work(r *round, c *recorder, buf []byte) {
 			if r.spec.Verify {
 				stamp(buf, off)
 			}
-			n, err = e.file.WriteAt(buf, off)
+			n, err = f.WriteAt(buf, off)
 		} else {
-			n, err = e.file.ReadAt(buf, off)
+			n, err = f.ReadAt(buf, off)
 		}
 		end := r.now()
 		r.finished(c, end-start, buf, off, write, n, err)
@@ -100,6 +104,19 @@ func (e *blocking) work(r *round, c *recorder, buf []byte) {
 func (e *blocking) about() engineInfo { return e.info }
 
 func (e *blocking) close() error { return e.shut() }
+
+// osFile is the file as package os opens files.
+func (s *engineSpec) osFile() (*os.File, error) {
+	h, err := s.File.open(false)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(h, s.Name)
+	if f == nil {
+		return nil, fmt.Errorf("no file was handed over as descriptor %d", h)
+	}
+	return f, nil
+}
 
 // buffers makes one aligned buffer for each operation in flight, all in one piece, with content that no disk can compress.
 func (s *engineSpec) buffers() (all []byte, each [][]byte) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/ringport/ringport"
@@ -37,10 +38,14 @@ func openLoop(spec *engineSpec) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	h, err := spec.File.open(true)
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	stats := m.Stats()
 	e := &loop{m: m, file: ringport.RegisteredFile(0), info: engineInfo{Backend: stats.Backend, Why: stats.Why}}
-	if err := m.RegisterFiles([]ringport.Handle{ringport.Handle(spec.Handle)}); err != nil {
-		e.file = ringport.Handle(spec.Handle)
+	if err := m.RegisterFiles([]ringport.Handle{ringport.Handle(h)}); err != nil {
+		e.file = ringport.Handle(h)
 		e.info.Note = fmt.Sprintf("the file is not registered (%v)", err)
 	}
 	all, bufs := spec.buffers()

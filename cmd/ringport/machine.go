@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/dustin/go-humanize"
 )
 
 // fact is one line about the machine or the run.
@@ -17,30 +19,18 @@ func machineFacts() []fact {
 	if model := cpuModel(); model != "" {
 		cpu += " × " + model
 	}
-	return append(facts, fact{"Processors", cpu}, fact{"Ringport", version()})
+	facts = append(facts, fact{"Processors", cpu})
+	if n := memoryBytes(); n > 0 {
+		facts = append(facts, fact{"Memory", humanize.IBytes(uint64(n))})
+	}
+	return append(facts, fact{"Ringport", version()})
 }
 
-// cpuModel is the processor's name where /proc has it.
-func cpuModel() string {
-	data, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
-
-// commandLine is how this process was started, quoted where a shell would need it.
+// commandLine is how this process was started, quoted where that is needed.
 func commandLine() string {
-	words := append([]string{"ringport"}, os.Args[1:]...)
-	for i, w := range words {
-		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`!{}") {
-			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
+	words := []string{"ringport"}
+	for _, w := range os.Args[1:] {
+		words = append(words, quoteWord(w))
 	}
 	return strings.Join(words, " ")
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"time"
 
@@ -20,8 +19,14 @@ func cpuTime() (time.Duration, error) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
-// handOver gives f to the process that cmd will start, and returns the descriptor it has there.
-func handOver(cmd *exec.Cmd, f *os.File) uintptr {
-	cmd.ExtraFiles = append(cmd.ExtraFiles, f)
-	return uintptr(2 + len(cmd.ExtraFiles)) // after the three standard streams
+// engineFile is the descriptor that an engine's process begins with.
+type engineFile struct{ Handle uintptr }
+
+// handOver gives the file to the process that cmd will start.
+func (b *benchFile) handOver(cmd *exec.Cmd) engineFile {
+	cmd.ExtraFiles = append(cmd.ExtraFiles, b.f)
+	return engineFile{uintptr(2 + len(cmd.ExtraFiles))} // after the three standard streams
 }
+
+// open returns the descriptor, which is good for every engine.
+func (f engineFile) open(bool) (uintptr, error) { return f.Handle, nil }

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/windows"
 )
 
 // cpuTime is the processor time of this process, user and kernel, all threads. See GetProcessTimes.
@@ -22,13 +24,31 @@ func cpuTime() (time.Duration, error) {
 	return time.Duration(100 * (ticks(kernel) + ticks(user))), nil // a tick is 100 ns
 }
 
-// handOver gives f to the process that cmd will start, and returns the handle it has there: the same number.
-func handOver(cmd *exec.Cmd, f *os.File) uintptr {
-	h := syscall.Handle(f.Fd())
-	syscall.SetHandleInformation(h, syscall.HANDLE_FLAG_INHERIT, syscall.HANDLE_FLAG_INHERIT)
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
+// engineFile says how an engine opens the file. It does so by itself, since a file is open for either synchronous or overlapped transfers,
+// and belongs to one completion port at most, through all handles that are duplicated or inherited.
+type engineFile struct {
+	Path   string
+	Write  bool
+	Direct bool
+}
+
+// handOver says what the process that cmd will start has to open.
+func (b *benchFile) handOver(*exec.Cmd) engineFile {
+	return engineFile{b.path, b.flags&os.O_RDWR != 0, b.direct}
+}
+
+// open opens the file as an engine needs it.
+func (f engineFile) open(overlapped bool) (uintptr, error) {
+	flags := os.O_RDONLY
+	if f.Write {
+		flags = os.O_RDWR
 	}
-	cmd.SysProcAttr.AdditionalInheritedHandles = append(cmd.SysProcAttr.AdditionalInheritedHandles, h)
-	return uintptr(h)
+	if f.Direct {
+		flags |= windows.O_FILE_FLAG_NO_BUFFERING
+	}
+	if overlapped {
+		flags |= windows.O_FILE_FLAG_OVERLAPPED
+	}
+	h, err := openHandle(f.Path, flags)
+	return uintptr(h), err
 }

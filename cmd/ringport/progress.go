@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -43,13 +45,16 @@ func (p *plainProgress) at(int64, string)           {}
 func (p *plainProgress) line(text string)           { fmt.Fprintln(p.w, text) }
 func (p *plainProgress) end()                       {}
 
+// liveProgress is one line that is written over and over. It uses no escape sequences, which not every Windows console knows.
 type liveProgress struct {
-	w   io.Writer
-	bar *progressbar.ProgressBar
+	w     io.Writer
+	bar   *progressbar.ProgressBar
+	width int // of what is said before the bar
 }
 
 func (p *liveProgress) stage(_ string, total int64) {
 	p.end()
+	p.width = 36 // so wide that the bar stands still, and fits beside it in 80 columns
 	p.bar = progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(p.w),
 		progressbar.OptionSetWidth(24),
@@ -65,7 +70,8 @@ func (p *liveProgress) at(done int64, what string) {
 	if p.bar == nil {
 		return
 	}
-	p.bar.Describe(fmt.Sprintf("%-36s", what)) // so wide that the bar stands still, and fits beside it in 80 columns
+	p.width = max(p.width, utf8.RuneCountInString(what)) // a line that got shorter would leave its end behind
+	p.bar.Describe(fmt.Sprintf("%-*s", p.width, what))
 	p.bar.Set64(min(done, p.bar.GetMax64()))
 }
 
@@ -73,8 +79,12 @@ func (p *liveProgress) at(done int64, what string) {
 func (p *liveProgress) line(string) {}
 
 func (p *liveProgress) end() {
-	if p.bar != nil {
-		p.bar.Clear()
-		p.bar = nil
+	if p.bar == nil {
+		return
 	}
+	// The library's Clear leaves the line as it is on Windows.
+	if n := utf8.RuneCountInString(strings.TrimPrefix(p.bar.String(), "\r")); n > 0 {
+		fmt.Fprintf(p.w, "\r%*s\r", n, "")
+	}
+	p.bar = nil
 }

@@ -81,8 +81,10 @@ func (b *bench) figures() []figures {
 		all = append(all, b.figuresOf(t))
 	}
 	for i := range all {
-		if base >= 0 && all[base].OperationsPerSecond > 0 && all[base].CPUMicros > 0 {
+		if base >= 0 && all[base].OperationsPerSecond > 0 {
 			all[i].SpeedRatio = all[i].OperationsPerSecond / all[base].OperationsPerSecond
+		}
+		if base >= 0 && all[base].CPUMicros > 0 { // Windows counts it in ticks, of which a short round may see none
 			all[i].CPURatio = all[i].CPUMicros / all[base].CPUMicros
 		}
 	}

@@ -121,6 +121,9 @@ func (b *bench) notes(all []figures) (notes []string) {
 	if b.file.cached != "" {
 		notes = append(notes, "Not direct but through the page cache, since "+b.file.cached+".")
 	}
+	if systemNote() != "" {
+		notes = append(notes, systemNote()+".")
+	}
 	for _, n := range b.file.notes {
 		notes = append(notes, n+".")
 	}

@@ -11,8 +11,8 @@ import (
 // engineSpec is what an engine's process is told once: the file and the work. Block is in bytes.
 type engineSpec struct {
 	Engine      string
-	Name        string  // the file's, for errors
-	Handle      uintptr // the file, open in the engine's process
+	Name        string     // the file's, for errors
+	File        engineFile // how the engine gets it
 	Block       int64
 	Depth       int
 	ReadPercent int

@@ -97,8 +97,8 @@ type Driver interface {
 	Name() string
 
 	// Attach makes a handle ready for the driver (Windows binds it to the port) or says why it cannot be; Detach undoes
-	// it where the system can. Handles are attached once, before their first request. A driver that needs neither
-	// answers with a bad-descriptor error for what is not an open handle.
+	// it where the system can. Handles are attached once, before their first request; what Open has opened is attached already. A driver
+	// that needs neither answers with a bad-descriptor error for what is not an open handle.
 	Attach(h Handle) error
 	Detach(h Handle) error
 

@@ -97,7 +97,10 @@ type Request struct {
 	Ext         *Ext // what only some kinds need; nil for the others
 
 	N   int   // bytes, descriptor or events; valid when Err is nil or when data moved before the error
-	Err error // nil, a syscall.Errno, ErrCanceled or ErrUnsupported. End of file is N == 0 with a nil Err
+	Err error // nil, a syscall.Errno, ErrCanceled or ErrUnsupported. End of file is N == 0 with a nil Err, unless Empty
+
+	// Empty says that a read has got a message of no bytes, and not the end (Windows: pipes).
+	Empty bool
 
 	// Asked says that Cancel was called or is about to be. The manager sets it before it calls Driver.Cancel, from whichever
 	// goroutine, and lowers it before Submit.
@@ -114,6 +117,7 @@ type Ext struct {
 	Path, Path2 string
 	Vec         [][]byte
 	Stat        *FileStat
+	Call        string // the name of a Raw request's call, for its error
 	// Linux: func(*ring.SQE), fills in everything but the user data. Windows: func(*windows.Overlapped) iocp.Started, makes a call on FD
 	// with it.
 	Raw      any
@@ -141,7 +145,7 @@ type Private struct {
 
 // Reset makes a request that came back ready for another Submit.
 func (r *Request) Reset() {
-	r.N, r.Err = 0, nil
+	r.N, r.Err, r.Empty = 0, nil, false
 }
 
 // FileStat is what Stat answers, the same on every platform.

@@ -42,14 +42,22 @@ type Extra struct {
 	AllocationBytes int64
 }
 
+// Basic is FILE_BASIC_INFO.
+type Basic struct {
+	Created, Accessed, Written, Changed windows.Filetime
+	Attributes                          uint32
+	_                                   uint32
+}
+
+// SetBasic sets the times that are not zero, and the attributes if these are not.
+func SetBasic(h windows.Handle, b Basic) error {
+	return windows.SetFileInformationByHandle(h, windows.FileBasicInfo, (*byte)(unsafe.Pointer(&b)), uint32(unsafe.Sizeof(b)))
+}
+
 // QueryExtra asks for both. Rule: each struct has the layout of the class that it is asked with, and the calls return when they are
 // filled in.
 func QueryExtra(h windows.Handle) (x Extra, err error) {
-	var basic struct {
-		Creation, LastAccess, LastWrite, Change windows.Filetime
-		Attributes                              uint32
-		_                                       uint32
-	}
+	var basic Basic
 	var standard struct {
 		AllocationSize, EndOfFile int64
 		Links                     uint32
@@ -61,7 +69,7 @@ func QueryExtra(h windows.Handle) (x Extra, err error) {
 		return x, err
 	}
 	err = windows.GetFileInformationByHandleEx(h, windows.FileStandardInfo, (*byte)(unsafe.Pointer(&standard)), uint32(unsafe.Sizeof(standard)))
-	return Extra{basic.Change, standard.AllocationSize}, err
+	return Extra{basic.Changed, standard.AllocationSize}, err
 }
 
 // Detach takes h from its completion port: FileReplaceCompletionInformation with no port. Windows 8.1 and later can, if nothing is in

@@ -6,7 +6,11 @@
 // then whoever makes it keeps the OVERLAPPED and the buffer on the heap, reachable and pinned until the completion.
 package win32
 
-import "golang.org/x/sys/windows"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
 
 //go:generate go run golang.org/x/sys/windows/mkwinsyscall -output zsyscall_windows.go win32_windows.go
 
@@ -19,6 +23,10 @@ import "golang.org/x/sys/windows"
 // Every address may be nil. It works on anonymous pipes too, and waits behind a synchronous call on the same handle.
 //
 //sys	PeekNamedPipe(pipe windows.Handle, buf *byte, size uint32, read *uint32, available *uint32, left *uint32) (err error) = kernel32.PeekNamedPipe
+
+// TransactNamedPipe writes a message to pipe and reads the answer, as one overlapped call. Done may be nil.
+//
+//sys	TransactNamedPipe(pipe windows.Handle, write *byte, writeSize uint32, read *byte, readSize uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.TransactNamedPipe
 
 // ReadFile and WriteFile are those of package windows without their slices: an overlapped call's buffer is named by its address.
 // done may be nil if there is an OVERLAPPED, which has the count.
@@ -46,6 +54,37 @@ import "golang.org/x/sys/windows"
 //
 //sys	QueryPerformanceCounter(count *int64) (err error) = kernel32.QueryPerformanceCounter
 //sys	QueryPerformanceFrequency(perSecond *int64) (err error) = kernel32.QueryPerformanceFrequency
+
+// CreateWaitableTimerEx makes a timer object; with TimerHighResolution, which Windows 10 1803 and later have, one that is not bound to the
+// system's tick.
+//
+//sys	CreateWaitableTimerEx(attributes *windows.SecurityAttributes, name *uint16, flags uint32, access uint32) (timer windows.Handle, err error) = kernel32.CreateWaitableTimerExW
+
+// TimerHighResolution is CREATE_WAITABLE_TIMER_HIGH_RESOLUTION.
+const TimerHighResolution = 2
+
+// MemoryStatus asks for what the system has of memory: GlobalMemoryStatusEx.
+func MemoryStatus() (m MemoryStatusEx, err error) {
+	m.Length = uint32(unsafe.Sizeof(m))
+	return m, globalMemoryStatusEx(&m)
+}
+
+//sys	globalMemoryStatusEx(status *MemoryStatusEx) (err error) = kernel32.GlobalMemoryStatusEx
+
+// MemoryStatusEx is MEMORYSTATUSEX, in bytes but for LoadPercent.
+type MemoryStatusEx struct {
+	Length, LoadPercent              uint32
+	TotalPhysical, AvailablePhysical uint64
+	TotalPageFile, AvailablePageFile uint64
+	TotalVirtual, AvailableVirtual   uint64
+	_                                uint64
+}
+
+// The names are only there under Wine.
+//
+//sys	wineGetHostVersion(system *uintptr, release *uintptr) = ntdll.wine_get_host_version
+//sys	wineGetVersion() (version uintptr) = ntdll.wine_get_version
+//sys	lstrcpyn(to *byte, from uintptr, size int32) (copied uintptr) = kernel32.lstrcpynA
 
 // Information classes for NtQueryInformationFile that package windows doesn't name.
 const (

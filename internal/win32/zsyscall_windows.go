@@ -39,17 +39,24 @@ func errnoErr(e syscall.Errno) error {
 
 var (
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
+	modntdll    = windows.NewLazySystemDLL("ntdll.dll")
 
 	procCancelSynchronousIo       = modkernel32.NewProc("CancelSynchronousIo")
+	procCreateWaitableTimerExW    = modkernel32.NewProc("CreateWaitableTimerExW")
 	procGetHandleInformation      = modkernel32.NewProc("GetHandleInformation")
+	procGlobalMemoryStatusEx      = modkernel32.NewProc("GlobalMemoryStatusEx")
 	procPeekNamedPipe             = modkernel32.NewProc("PeekNamedPipe")
 	procQueryPerformanceCounter   = modkernel32.NewProc("QueryPerformanceCounter")
 	procQueryPerformanceFrequency = modkernel32.NewProc("QueryPerformanceFrequency")
 	procReOpenFile                = modkernel32.NewProc("ReOpenFile")
 	procReadFile                  = modkernel32.NewProc("ReadFile")
 	procReadFileScatter           = modkernel32.NewProc("ReadFileScatter")
+	procTransactNamedPipe         = modkernel32.NewProc("TransactNamedPipe")
 	procWriteFile                 = modkernel32.NewProc("WriteFile")
 	procWriteFileGather           = modkernel32.NewProc("WriteFileGather")
+	proclstrcpynA                 = modkernel32.NewProc("lstrcpynA")
+	procwine_get_host_version     = modntdll.NewProc("wine_get_host_version")
+	procwine_get_version          = modntdll.NewProc("wine_get_version")
 )
 
 func CancelSynchronousIo(thread windows.Handle) (err error) {
@@ -60,8 +67,25 @@ func CancelSynchronousIo(thread windows.Handle) (err error) {
 	return
 }
 
+func CreateWaitableTimerEx(attributes *windows.SecurityAttributes, name *uint16, flags uint32, access uint32) (timer windows.Handle, err error) {
+	r0, _, e1 := syscall.SyscallN(procCreateWaitableTimerExW.Addr(), uintptr(unsafe.Pointer(attributes)), uintptr(unsafe.Pointer(name)), uintptr(flags), uintptr(access))
+	timer = windows.Handle(r0)
+	if timer == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
 func GetHandleInformation(h windows.Handle, flags *uint32) (err error) {
 	r1, _, e1 := syscall.SyscallN(procGetHandleInformation.Addr(), uintptr(h), uintptr(unsafe.Pointer(flags)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func globalMemoryStatusEx(status *MemoryStatusEx) (err error) {
+	r1, _, e1 := syscall.SyscallN(procGlobalMemoryStatusEx.Addr(), uintptr(unsafe.Pointer(status)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
@@ -117,6 +141,14 @@ func ReadFileScatter(h windows.Handle, segments *uint64, size uint32, reserved *
 	return
 }
 
+func TransactNamedPipe(pipe windows.Handle, write *byte, writeSize uint32, read *byte, readSize uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
+	r1, _, e1 := syscall.SyscallN(procTransactNamedPipe.Addr(), uintptr(pipe), uintptr(unsafe.Pointer(write)), uintptr(writeSize), uintptr(unsafe.Pointer(read)), uintptr(readSize), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
 func WriteFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procWriteFile.Addr(), uintptr(h), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
 	if r1 == 0 {
@@ -130,5 +162,22 @@ func WriteFileGather(h windows.Handle, segments *uint64, size uint32, reserved *
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
+	return
+}
+
+func lstrcpyn(to *byte, from uintptr, size int32) (copied uintptr) {
+	r0, _, _ := syscall.SyscallN(proclstrcpynA.Addr(), uintptr(unsafe.Pointer(to)), uintptr(from), uintptr(size))
+	copied = uintptr(r0)
+	return
+}
+
+func wineGetHostVersion(system *uintptr, release *uintptr) {
+	syscall.SyscallN(procwine_get_host_version.Addr(), uintptr(unsafe.Pointer(system)), uintptr(unsafe.Pointer(release)))
+	return
+}
+
+func wineGetVersion() (version uintptr) {
+	r0, _, _ := syscall.SyscallN(procwine_get_version.Addr())
+	version = uintptr(r0)
 	return
 }

@@ -27,10 +27,12 @@ type fixture struct {
 	flight map[*driver.Request]chan struct{} // closed when the request is back
 
 	batch   []*driver.Request
+	guard   *time.Timer            // ends a test that hangs
 	handles map[driver.Handle]bool // opened by the test, closed at its end
 }
 
-// patience is how long a test may take before it counts as hung. It bounds no correct run.
+// patience is how long a test may go without a Wait that returns before it counts as hung: a test that is only slow, on a machine that has much
+// else to do, is not.
 const patience = time.Minute
 
 func newFixture(t *testing.T, open Opener, o driver.Options) *fixture {
@@ -47,14 +49,14 @@ func newFixture(t *testing.T, open Opener, o driver.Options) *fixture {
 		t.Fatalf("open: %v", err)
 	}
 	f.d = d
-	guard := time.AfterFunc(patience, func() {
+	f.guard = time.AfterFunc(patience, func() {
 		f.mu.Lock()
 		debug.SetTraceback("all")
 		panic(fmt.Sprintf("%s hangs with %d requests in flight", t.Name(), len(f.flight)))
 	})
 	t.Cleanup(func() {
 		f.finish()
-		guard.Stop()
+		f.guard.Stop()
 		for h := range f.handles {
 			f.closeHandle(h)
 		}
@@ -175,6 +177,9 @@ func (f *fixture) collect(timeout time.Duration) int {
 // look is collect for goroutines that may not end the test.
 func (f *fixture) look(timeout time.Duration) (int, error) {
 	n, err := f.d.Wait(f.batch, timeout)
+	if f.guard != nil && f.guard.Stop() {
+		f.guard.Reset(patience)
+	}
 	if n < 0 || n > len(f.batch) {
 		return 0, fmt.Errorf("%d of %d came back", n, len(f.batch))
 	}

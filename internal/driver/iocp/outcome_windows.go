@@ -30,6 +30,14 @@ func asErrno(err error) syscall.Errno {
 	return windows.ERROR_INVALID_PARAMETER // there is no such error in that package
 }
 
+// result sets the request's result. That nothing was read from a pipe, though that succeeded, says that the other end has written nothing, in
+// one call of WriteFile (MSDN, ReadFile): an empty message.
+func (b *block) result(errno syscall.Errno, n int, asked bool) {
+	r := b.r
+	r.N, r.Err = outcome(r.Kind, errno, n, asked)
+	r.Empty = errno == 0 && n == 0 && b.pipe
+}
+
 // outcome is what the system's answer to a request means: n bytes moved, and an error number. A cancel that came too late to stop
 // everything has not undone what moved. A message that was longer than its buffer counts as both. The end of a file, and a pipe whose
 // other end is gone, are the end of a read and an error of a write.

@@ -84,12 +84,11 @@ func (d *Driver) doubt(b *block) (done bool) {
 
 // conclude sets the request's result from what the system said.
 func (b *block) conclude(errno syscall.Errno, n int) {
-	r := b.r
-	if r.Kind == driver.Poll {
+	if b.r.Kind == driver.Poll {
 		n, errno = b.ready(errno)
 	}
-	r.N, r.Err = outcome(r.Kind, errno, n, b.asked())
-	b.scatter(r.N)
+	b.result(errno, n, b.asked())
+	b.scatter(b.r.N)
 }
 
 // issue makes b's overlapped call. Rule: the system uses ov and the buffer until the packet comes or the event is set; both are pinned,

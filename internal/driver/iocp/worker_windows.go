@@ -132,7 +132,7 @@ func (b *block) finish(n int, err error, asked bool) {
 	r := b.r
 	switch err.(type) {
 	case nil, syscall.Errno, windows.NTStatus:
-		r.N, r.Err = outcome(r.Kind, asErrno(err), n, asked)
+		b.result(asErrno(err), n, asked)
 	default:
 		r.N, r.Err = n, err
 	}

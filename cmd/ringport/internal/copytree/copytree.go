@@ -75,6 +75,12 @@ type folder struct {
 // link is another name of a file that is copied to the name first.
 type link struct{ first, to string }
 
+// reason is what an error of the system means to a user.
+type reason struct {
+	err  error
+	text string
+}
+
 // Copy copies sources to target: into it if it is a folder, else as it, which takes a single source. Permissions and times are
 // kept, owners where the system permits that, holes where it shows them; symbolic links are copied as links, and names of one
 // file as names of one file. Other kinds of files are failures, and so is what could not be read or written.
@@ -136,11 +142,10 @@ func (c *copier) report(ctx context.Context, err error) {
 
 // explain says in plain words what users meet most.
 func explain(err error) error {
-	switch {
-	case errors.Is(err, errDiskFull):
-		return fmt.Errorf("the disk is full: %w", err)
-	case errors.Is(err, errQuota):
-		return fmt.Errorf("the quota on this disk is used up: %w", err)
+	for _, r := range reasons {
+		if errors.Is(err, r.err) {
+			return fmt.Errorf("%s: %w", r.text, err)
+		}
 	}
 	return err
 }

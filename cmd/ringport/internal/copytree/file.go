@@ -71,12 +71,12 @@ func (c *copier) whole(ctx context.Context, from *ringport.File, st status, fina
 		return err
 	}
 	if c.options.Verify {
-		if err := c.verify(ctx, from, to, size); err != nil {
+		if err := c.verify(ctx, from, to, tmp, size); err != nil {
 			return err
 		}
 	}
 	// A copy without its attributes is better than none; it is a failure all the same.
-	lacks := st.give(tmp)
+	lacks := st.giveOpen(to, tmp)
 	if c.options.Sync {
 		if err := to.WithContext(ctx).Sync(); err != nil {
 			return err

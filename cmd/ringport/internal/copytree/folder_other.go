@@ -2,7 +2,11 @@
 
 package copytree
 
-import "os"
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+)
 
 // readFolder returns the entries that could be read, in the order of the folder.
 func readFolder(path string) ([]entry, error) {
@@ -14,7 +18,13 @@ func readFolder(path string) ([]entry, error) {
 	found, err := d.ReadDir(-1)
 	entries := make([]entry, 0, len(found))
 	for _, e := range found {
-		entries = append(entries, entry{e.Name(), e.Type()})
+		kind := e.Type()
+		if kind&fs.ModeIrregular != 0 { // on Windows also what lies in a cloud, or is compressed in a way of its own
+			if st, err := statusOf(filepath.Join(path, e.Name())); err == nil {
+				kind = st.mode.Type()
+			}
+		}
+		entries = append(entries, entry{e.Name(), kind})
 	}
 	return entries, err
 }

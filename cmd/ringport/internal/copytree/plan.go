@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // task is one source, and where it goes; err is why it cannot.
@@ -24,6 +23,9 @@ func plan(sources []string, target string) ([]task, error) {
 	}
 	if target == "" {
 		return nil, errors.New("the target has no name")
+	}
+	if isDevice(target) {
+		return nil, &fs.PathError{Op: "copy", Path: target, Err: errIsSpecial}
 	}
 	info, err := os.Stat(target)
 	isFolder := err == nil && info.IsDir()
@@ -57,9 +59,12 @@ func plan(sources []string, target string) ([]task, error) {
 
 // check refuses to copy a thing onto itself, and a folder into itself, which would not end.
 func (t *task) check() error {
+	if isDevice(t.from) {
+		return &fs.PathError{Op: "copy", Path: t.from, Err: errSpecial}
+	}
 	from, err := os.Lstat(t.from)
 	if err != nil {
-		return err
+		return &fs.PathError{Op: "lstat", Path: t.from, Err: causeOf(err)}
 	}
 	// Links count as what they are, and as what they lead to: one that replaced that would lead to itself.
 	if to := views(t.to); slices.ContainsFunc(views(t.from), func(a fs.FileInfo) bool {
@@ -67,7 +72,7 @@ func (t *task) check() error {
 	}) {
 		return fmt.Errorf("%s and %s are the same", t.from, t.to)
 	}
-	if !from.IsDir() && strings.HasSuffix(t.to, string(filepath.Separator)) {
+	if !from.IsDir() && t.to != "" && os.IsPathSeparator(t.to[len(t.to)-1]) {
 		return fmt.Errorf("there is no folder %s", t.to)
 	}
 	if !from.IsDir() {

@@ -14,11 +14,12 @@ import (
 	"github.com/ringport/ringport"
 )
 
-const (
-	errDiskFull    = unix.ENOSPC
-	errQuota       = unix.EDQUOT
-	adviceDontNeed = 4 // POSIX_FADV_DONTNEED, the same where there is such a call
-)
+const adviceDontNeed = 4 // POSIX_FADV_DONTNEED, the same where there is such a call
+
+var reasons = []reason{
+	{unix.ENOSPC, "the disk is full"},
+	{unix.EDQUOT, "the quota on this disk is used up"},
+}
 
 // isFull reports whether err says that a file of this size cannot be.
 func isFull(err error) bool {
@@ -126,6 +127,24 @@ func rename(tmp, final string) error {
 		return &fs.PathError{Op: "rename", Path: final, Err: err}
 	}
 	return nil
+}
+
+// isDevice: no name is special by itself.
+func isDevice(string) bool { return false }
+
+func symlink(behind, path string, _ status) error { return os.Symlink(behind, path) }
+
+// giveOpen is give for a file that is open.
+func (st *status) giveOpen(_ *ringport.File, path string) error { return st.give(path) }
+
+// fromDisk has the system write f to the disk and drop it from its cache, where it can, so that what is read next comes from the disk.
+func fromDisk(ctx context.Context, m *ringport.Manager, f *ringport.File, _ string) (*ringport.File, error) {
+	if err := f.WithContext(ctx).Datasync(); err != nil {
+		return nil, err
+	}
+	op := ringport.Fadvise(ringport.Handle(f.Fd()), 0, 0, adviceDontNeed)
+	m.Do(ctx, &op) // it is advice: not to be able to is no failure
+	return f, nil
 }
 
 // give makes path's owner, mode and times those of st. Only root can give files away; for others a file that would act as its

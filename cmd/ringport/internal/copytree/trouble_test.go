@@ -1,7 +1,3 @@
-// Not on Windows until there is a driver for it.
-
-//go:build !windows
-
 package copytree
 
 import (
@@ -207,19 +203,19 @@ func TestVerifyFindsAChangedOriginal(t *testing.T) {
 				}
 				defer f.Close()
 				mustCopy(t, m, Options{}, target, source)
-				to, _, err := openOriginal(t.Context(), m, target)
+				to, err := m.OpenFile(t.Context(), target, os.O_RDWR, 0)
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer to.Close()
 				c := newCopier(m, Options{}, new(Progress))
-				if err := c.verify(t.Context(), f, to, st.size); err != nil {
+				if err := c.verify(t.Context(), f, to, target, st.size); err != nil {
 					t.Error(err)
 				}
 				if err := change(from); err != nil {
 					t.Fatal(err)
 				}
-				if err := c.verify(t.Context(), f, to, st.size); !errors.Is(err, errDiffers) {
+				if err := c.verify(t.Context(), f, to, target, st.size); !errors.Is(err, errDiffers) {
 					t.Errorf("verify says %v", err)
 				}
 			})
@@ -288,24 +284,4 @@ func TestAFileThatGrows(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A path can be too long for the system although each name in it is not. What can be copied is.
-func TestATargetThatIsTooDeep(t *testing.T) {
-	forBackends(t, func(t *testing.T, m *ringport.Manager) {
-		t.Chdir(t.TempDir())
-		folder := strings.Repeat("d", 200)
-		deep := "s"
-		for range 18 {
-			deep = filepath.Join(deep, folder)
-		}
-		write(t, filepath.Join(deep, "file"), []byte("deep"), 0o600)
-		write(t, filepath.Join("s", "z"), []byte("z"), 0o600)
-		target := filepath.Join(strings.Repeat("t", 250), strings.Repeat("t", 250), strings.Repeat("t", 250))
-		if err := os.MkdirAll(target, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		run(t.Context(), m, Options{}, target, "s").onlyFailure(t, nil, "file name too long")
-		wantContent(t, filepath.Join(target, "s", "z"), []byte("z"))
-	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -16,6 +17,23 @@ import (
 
 	"github.com/ringport/ringport"
 )
+
+const (
+	oddName = " \n*é"
+	tooLong = "file name too long"
+	levels  = 150 // of folders in a tree
+)
+
+// decorate gives a tree what only this system has.
+func decorate(root string) error {
+	return os.Chmod(filepath.Join(root, "mode"), 0o751|fs.ModeSetuid|fs.ModeSticky)
+}
+
+// protect makes a folder that cannot be written to.
+func protect(folder string) error { return os.Chmod(folder, 0o500|fs.ModeSetgid) }
+
+// special is what this system says of a file and others don't.
+func special(status) string { return "" }
 
 // nobody is who tests are that root could not fail.
 const nobody = 65534
@@ -214,4 +232,24 @@ func descriptors(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// A path can be too long for the system although each name in it is not. What can be copied is.
+func TestATargetThatIsTooDeep(t *testing.T) {
+	forBackends(t, func(t *testing.T, m *ringport.Manager) {
+		t.Chdir(t.TempDir())
+		folder := strings.Repeat("d", 200)
+		deep := "s"
+		for range 18 {
+			deep = filepath.Join(deep, folder)
+		}
+		write(t, filepath.Join(deep, "file"), []byte("deep"), 0o600)
+		write(t, filepath.Join("s", "z"), []byte("z"), 0o600)
+		target := filepath.Join(strings.Repeat("t", 250), strings.Repeat("t", 250), strings.Repeat("t", 250))
+		if err := os.MkdirAll(target, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		run(t.Context(), m, Options{}, target, "s").onlyFailure(t, nil, "file name too long")
+		wantContent(t, filepath.Join(target, "s", "z"), []byte("z"))
+	})
 }

@@ -14,16 +14,21 @@ import (
 var errDiffers = errors.New("the copy differs from the original")
 
 // verify reads size bytes of both files again, the copy from the disk, and compares the checksums of each block.
-func (c *copier) verify(ctx context.Context, from, to *ringport.File, size int64) error {
+// Path is where the copy is at present.
+func (c *copier) verify(ctx context.Context, from, to *ringport.File, path string, size int64) error {
 	differs := &fs.PathError{Op: "verify", Path: to.Name(), Err: errDiffers}
-	if err := c.forget(ctx, to); err != nil {
+	stored, err := fromDisk(ctx, c.m, to, path)
+	if err != nil {
 		return err
 	}
-	err := c.inBlocks(ctx, segment{0, size}, func(ctx context.Context, buf []byte, off int64) error {
+	if stored != to {
+		defer stored.Close()
+	}
+	err = c.inBlocks(ctx, segment{0, size}, func(ctx context.Context, buf []byte, off int64) error {
 		original, err := checksum(ctx, from, buf, off)
 		if err == nil {
 			var copied uint64
-			if copied, err = checksum(ctx, to, buf, off); err == nil && copied != original {
+			if copied, err = checksum(ctx, stored, buf, off); err == nil && copied != original {
 				return differs
 			}
 		}
@@ -36,30 +41,23 @@ func (c *copier) verify(ctx context.Context, from, to *ringport.File, size int64
 	if err != nil {
 		return err
 	}
-	for _, f := range []*ringport.File{from, to} {
-		if _, err := f.WithContext(ctx).ReadAt(make([]byte, 1), size); err == nil {
+	last := size &^ (ringport.DirectAlignment - 1)
+	for _, f := range []*ringport.File{from, stored} {
+		n, err := f.WithContext(ctx).ReadAt(ringport.AlignedBuffer(ringport.DirectAlignment), last)
+		if int64(n) > size-last {
 			return differs // there is more
-		} else if err != io.EOF {
+		}
+		if err != io.EOF {
 			return err
 		}
 	}
 	return nil
 }
 
-// forget has the system write a file to the disk and drop it from its cache, where it can, so that what is read next comes
-// from the disk.
-func (c *copier) forget(ctx context.Context, f *ringport.File) error {
-	if err := f.WithContext(ctx).Datasync(); err != nil {
-		return err
-	}
-	op := ringport.Fadvise(ringport.Handle(f.Fd()), 0, 0, adviceDontNeed)
-	c.m.Do(ctx, &op) // it is advice: not to be able to is no failure
-	return nil
-}
-
-// checksum is that of what fills buf at off.
+// checksum is that of what fills buf at off. It asks for whole sectors, as is right past the cache too: buf is aligned, and has room for them.
 func checksum(ctx context.Context, f *ringport.File, buf []byte, off int64) (uint64, error) {
-	if _, err := f.WithContext(ctx).ReadAt(buf, off); err != nil {
+	sectors := (len(buf) + ringport.DirectAlignment - 1) &^ (ringport.DirectAlignment - 1)
+	if n, err := f.WithContext(ctx).ReadAt(buf[:sectors], off); n < len(buf) {
 		return 0, err
 	}
 	return xxhash.Sum64(buf), nil

@@ -142,7 +142,7 @@ func (c *copier) symlink(j job) error {
 		return err
 	}
 	return replace(j.to, func(tmp string) error {
-		if err := os.Symlink(behind, tmp); err != nil {
+		if err := symlink(behind, tmp, st); err != nil {
 			return &fs.PathError{Op: "symlink", Path: j.to, Err: causeOf(err)}
 		}
 		return st.give(tmp)

@@ -1,4 +1,4 @@
-package ringport
+package clock
 
 import (
 	"math/bits"
@@ -11,8 +11,8 @@ var ticksPerSecond = func() (n int64) {
 	return n
 }()
 
-// monotonic is the performance counter, in nanoseconds. Go's own clock stands still until the system's next tick, up to 15.6 ms later.
-func monotonic() int64 {
+// Nanos is the performance counter, in nanoseconds. Go's own clock stands still until the system's next tick, up to 15.6 ms later.
+func Nanos() int64 {
 	var ticks int64
 	win32.QueryPerformanceCounter(&ticks)
 	high, low := bits.Mul64(uint64(ticks), 1e9)

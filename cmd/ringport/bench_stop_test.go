@@ -1,5 +1,3 @@
-//go:build unix
-
 package main
 
 import (
@@ -12,20 +10,19 @@ import (
 	"testing"
 )
 
-// startAndWait starts a command in a process group of its own and waits for a line on its standard error.
+// startAndWait starts a command that Ctrl-C can be sent to, see interrupt, and waits for a line on its standard error.
 func startAndWait(t *testing.T, cmd *exec.Cmd, line string) (stdout *strings.Builder, rest func() string) {
 	t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout = &strings.Builder{}
 	cmd.Stdout = stdout
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	interruptible(t, cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	lines := bufio.NewScanner(pipe)
 	seen := ""
 	for lines.Scan() {
@@ -44,34 +41,25 @@ func startAndWait(t *testing.T, cmd *exec.Cmd, line string) (stdout *strings.Bui
 
 // Ctrl-C reaches bench and its engines at once. It ends with what was measured so far, and leaves neither a file nor a process.
 func TestInterrupt(t *testing.T) {
-	for _, test := range []struct {
-		signal syscall.Signal
-		code   int
-	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
+	for _, signal := range signals {
 		dir := t.TempDir()
 		cmd := newCommand(t, dir, nil, "bench", "--size", "1m", "--depth", "4", "--engine", "osfile,loop", "--rounds", "1000", "--duration", "200s")
 		stdout, rest := startAndWait(t, cmd, "round 1/1000  loop")
-		// To all processes, as a terminal does; SIGTERM is sent to bench alone.
-		to := -cmd.Process.Pid
-		if test.signal == syscall.SIGTERM {
-			to = cmd.Process.Pid
-		}
-		if err := syscall.Kill(to, test.signal); err != nil {
-			t.Fatal(err)
-		}
+		interrupt(t, cmd, signal)
 		stderr := rest()
 		cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); code != test.code {
-			t.Errorf("%v: exit code %d, not %d\n%s", test.signal, code, test.code, stderr)
+		if code, want := cmd.ProcessState.ExitCode(), 128+int(signal); code != want {
+			t.Errorf("%v: exit code %d, not %d\n%s", signal, code, want, stderr)
+		}
+		if strings.Contains(stderr, "engine ") {
+			t.Errorf("%v: an engine did not wait to be told: %s", signal, stderr)
 		}
 		for _, want := range []string{"osfile ", "loop ", "Stopped early"} {
 			if !strings.Contains(stdout.String(), want) {
-				t.Errorf("%v: no %q in\n%s", test.signal, want, stdout)
+				t.Errorf("%v: no %q in\n%s", signal, want, stdout)
 			}
 		}
-		if err := syscall.Kill(-cmd.Process.Pid, 0); err != syscall.ESRCH {
-			t.Errorf("%v: a process is left (%v)", test.signal, err)
-		}
+		wantEnded(t, cmd)
 		wantEmpty(t, dir)
 	}
 }
@@ -82,9 +70,7 @@ func TestInterruptLayout(t *testing.T) {
 		dir := t.TempDir()
 		cmd := newCommand(t, dir, nil, "bench", "--size", "1t", "--file", filepath.Join(dir, name))
 		stdout, rest := startAndWait(t, cmd, "laying out")
-		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
-			t.Fatal(err)
-		}
+		interrupt(t, cmd, syscall.SIGINT)
 		stderr := rest()
 		cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(stderr, "interrupted") || stdout.Len() != 0 {

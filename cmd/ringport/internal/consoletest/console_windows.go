@@ -1,0 +1,57 @@
+// Package consoletest gives a process a console of its own, types on it and reads its screen. It is for tests.
+package consoletest
+
+import (
+	"os"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+var (
+	kernel32                   = windows.NewLazySystemDLL("kernel32.dll")
+	freeConsole                = kernel32.NewProc("FreeConsole")
+	allocConsole               = kernel32.NewProc("AllocConsole")
+	readConsoleOutputCharacter = kernel32.NewProc("ReadConsoleOutputCharacterW")
+)
+
+// Alloc leaves the console that the process was started on, if any, for a new one. Standard handles that are files or pipes stay. See
+// AllocConsole.
+func Alloc() error {
+	freeConsole.Call() // there may be none
+	if ok, _, err := allocConsole.Call(); ok == 0 {
+		return os.NewSyscallError("AllocConsole", err)
+	}
+	return nil
+}
+
+// Interrupt is Ctrl-C: it reaches all processes of the console.
+func Interrupt() error {
+	return os.NewSyscallError("GenerateConsoleCtrlEvent", windows.GenerateConsoleCtrlEvent(windows.CTRL_C_EVENT, 0))
+}
+
+// Screen opens what is written to the console, and shown.
+func Screen() (*os.File, error) { return os.OpenFile("CONOUT$", os.O_RDWR, 0) }
+
+// Text is what the first lines of a screen show, without the blanks at their ends. See ReadConsoleOutputCharacter.
+func Text(screen *os.File, lines int) (string, error) {
+	var info windows.ConsoleScreenBufferInfo
+	h := windows.Handle(screen.Fd())
+	if err := windows.GetConsoleScreenBufferInfo(h, &info); err != nil {
+		return "", os.NewSyscallError("GetConsoleScreenBufferInfo", err)
+	}
+	row := make([]uint16, info.Size.X)
+	text := ""
+	for y := range lines {
+		var n uint32
+		// Rule: row and n stay where they are until the call returns; the position is one word, y in its upper half.
+		ok, _, err := readConsoleOutputCharacter.Call(uintptr(h), uintptr(unsafe.Pointer(&row[0])), uintptr(len(row)), uintptr(y)<<16,
+			uintptr(unsafe.Pointer(&n)))
+		if ok == 0 {
+			return "", os.NewSyscallError("ReadConsoleOutputCharacter", err)
+		}
+		text += strings.TrimRight(windows.UTF16ToString(row[:n]), " ") + "\n"
+	}
+	return text, nil
+}

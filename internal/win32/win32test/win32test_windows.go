@@ -1,0 +1,118 @@
+// Package win32test makes calls that only tests of overlapped I/O make: each can wait, and be cancelled, under Wine too.
+package win32test
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+// UnderWine reports whether this is not Windows.
+func UnderWine() bool {
+	return windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil
+}
+
+// Handles is how many handles this process has.
+func Handles() int {
+	var n uint32
+	r, _, err := getProcessHandleCount.Call(uintptr(windows.CurrentProcess()), uintptr(unsafe.Pointer(&n)))
+	if r == 0 {
+		panic(err)
+	}
+	return int(n)
+}
+
+var getProcessHandleCount = windows.NewLazySystemDLL("kernel32.dll").NewProc("GetProcessHandleCount")
+
+var ntFsControlFile = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtFsControlFile")
+
+// FsControl is NtFsControlFile, with ov for its event, status and context as kernel32 has it. DeviceIoControl passes only codes of
+// FILE_DEVICE_FILE_SYSTEM on to file systems, and so not those of pipes. In, out and ov must stay where they are until the completion.
+func FsControl(h windows.Handle, code uint32, in, out []byte, ov *windows.Overlapped) windows.NTStatus {
+	context := ov // it posts a packet, unless the event's low bit is set
+	if ov.HEvent&1 != 0 {
+		context = nil
+	}
+	ov.Internal = uintptr(windows.STATUS_PENDING)
+	r, _, _ := ntFsControlFile.Call(uintptr(h), uintptr(ov.HEvent), 0, uintptr(unsafe.Pointer(context)), uintptr(unsafe.Pointer(ov)), uintptr(code),
+		uintptr(unsafe.Pointer(unsafe.SliceData(in))), uintptr(len(in)), uintptr(unsafe.Pointer(unsafe.SliceData(out))), uintptr(len(out)))
+	return windows.NTStatus(r)
+}
+
+// PipeWait is the input of FSCTL_PIPE_WAIT: it waits without a limit for an instance of the pipe \\.\pipe\name that listens.
+func PipeWait(name string) []byte {
+	type waitForBuffer struct { // FILE_PIPE_WAIT_FOR_BUFFER
+		timeout          int64
+		nameBytes        uint32
+		timeoutSpecified bool
+		name             uint16
+	}
+	utf16 := windows.StringToUTF16(name)
+	utf16 = utf16[:len(utf16)-1]
+	const headBytes = int(unsafe.Offsetof(waitForBuffer{}.name))
+	in := make([]byte, headBytes+2*len(utf16)+8)
+	head := (*waitForBuffer)(unsafe.Pointer(unsafe.SliceData(in)))
+	head.timeout, head.nameBytes, head.timeoutSpecified = -1<<63, uint32(2*len(utf16)), true
+	copy(unsafe.Slice(&head.name, len(utf16)), utf16)
+	return in[:headBytes+2*len(utf16)]
+}
+
+// AFDPoll asks for events of one socket: AFD_POLL_INFO, for IOCTL_AFD_POLL.
+type AFDPoll struct {
+	Timeout   int64
+	handles   uint32
+	exclusive uint32
+	Socket    windows.Handle
+	Events    uint32 // those that are asked for, then those that there are
+	Status    int32
+}
+
+// The events of a socket that tests need: AFD_POLL_RECEIVE, AFD_POLL_SEND.
+const (
+	AFDReceive = 1
+	AFDSend    = 4
+)
+
+// AFDPollBytes is the result of a poll.
+const AFDPollBytes = int(unsafe.Sizeof(AFDPoll{}))
+
+// Control asks device, made by OpenAFD: DeviceIoControl, which has p for its input and its output.
+func (p *AFDPoll) Control(device windows.Handle, ov *windows.Overlapped) error {
+	const ioctl = 0x12024
+	p.handles = 1
+	b := (*byte)(unsafe.Pointer(p))
+	return windows.DeviceIoControl(device, ioctl, b, uint32(AFDPollBytes), b, uint32(AFDPollBytes), nil, ov)
+}
+
+// OpenAFD opens the driver of sockets.
+func OpenAFD(synchronous bool) (device windows.Handle, err error) {
+	name, err := windows.NewNTUnicodeString(`\Device\Afd\ringport`)
+	if err != nil {
+		return 0, err
+	}
+	attributes := &windows.OBJECT_ATTRIBUTES{ObjectName: name}
+	attributes.Length = uint32(unsafe.Sizeof(*attributes))
+	options := uint32(0)
+	if synchronous {
+		options = windows.FILE_SYNCHRONOUS_IO_NONALERT
+	}
+	var status windows.IO_STATUS_BLOCK
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE
+	err = windows.NtCreateFile(&device, windows.SYNCHRONIZE, attributes, &status, nil, 0, share, windows.FILE_OPEN, options, 0, 0)
+	return device, err
+}
+
+// Changes is a buffer for ReadDirectoryChanges, DWORD-aligned.
+type Changes []uint32
+
+// Read is ReadDirectoryChangesW of names, without subfolders.
+func (c Changes) Read(dir windows.Handle, ov *windows.Overlapped) error {
+	b := (*byte)(unsafe.Pointer(unsafe.SliceData(c)))
+	return windows.ReadDirectoryChanges(dir, b, uint32(4*len(c)), false, windows.FILE_NOTIFY_CHANGE_FILE_NAME, nil, ov, 0)
+}
+
+// Name is that of the first change.
+func (c Changes) Name() string {
+	info := (*windows.FileNotifyInformation)(unsafe.Pointer(unsafe.SliceData(c)))
+	return windows.UTF16ToString(unsafe.Slice(&info.FileName, info.FileNameLength/2))
+}
