@@ -43,6 +43,8 @@ func TestNoAllocations_Do(t *testing.T) {
 		m := open(t, c)
 		h := Handle(tempFile(t, m, make([]byte, 1<<16)).Fd())
 		r, w := pipe(t, m)
+		full, fill := pipe(t, m)
+		put(t, fill, "x")
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		one := []byte{1}
@@ -51,7 +53,7 @@ func TestNoAllocations_Do(t *testing.T) {
 			"read":  readOp(h, 4096, 4096),
 			"write": writeOp(h, "some bytes", 100),
 			"readv": ptr(func(op *Op) { *op = Readv(h, [][]byte{make([]byte, 8), make([]byte, 8)}, 0) }),
-			"poll":  ptr(func(op *Op) { *op = readyOp(w, PollOut) }),
+			"poll":  ptr(func(op *Op) { *op = PollReady(full, PollIn) }),
 		} {
 			run := func(ctx context.Context) func() {
 				return func() {

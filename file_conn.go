@@ -7,7 +7,7 @@ import (
 // SyscallConn gives access to the descriptor for calls that this package lacks. Control runs its function with the descriptor
 // held open; Read and Write run theirs, one at a time, until it reports true, and wait until the file is readable or
 // writable, its deadline, its context or Close in between. The functions must not close the file: on a threaded manager Close
-// would wait for them.
+// would wait for them. They wait as [PollReady] does, which on Windows does not know of room in a pipe.
 func (f *File) SyscallConn() (syscall.RawConn, error) {
 	if err := f.enter("SyscallConn"); err != nil {
 		return nil, err

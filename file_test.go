@@ -120,7 +120,7 @@ type fileLike interface {
 
 // TestFile_AgainstOS does the same things at random to a File and to an os.File.
 func TestFile_AgainstOS(t *testing.T) {
-	steps := 300
+	steps := scaled(300)
 	if testing.Short() {
 		steps = 100
 	}
@@ -693,7 +693,7 @@ func (s managerFS) Open(name string) (fs.File, error) {
 
 func TestFile_IsAnFSFile(t *testing.T) {
 	root := t.TempDir()
-	if err := os.CopyFS(root, fstest.MapFS{"a": {Data: []byte("1")}, "d/b": {Data: noise(9999, 14)}, "d/e/empty": {}}); err != nil {
+	if err := os.CopyFS(root, fstest.MapFS{"a": {Data: []byte("1")}, "d/b": {Data: noise(scaled(9999), 14)}, "d/e/empty": {}}); err != nil {
 		t.Fatal(err)
 	}
 	forEach(t, func(t *testing.T, c Config) {

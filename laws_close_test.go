@@ -118,7 +118,7 @@ func TestLaw4_CloseEndsBlockedCalls(t *testing.T) {
 // TestLaw4_CloseAgainstStarts closes managers while goroutines start, wake and set timeouts as fast as they can.
 func TestLaw4_CloseAgainstStarts(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
-		for range 100 {
+		for range scaled(100) {
 			m := open(t, c)
 			r, _ := pipe(t, m)
 			var started, done atomic.Int64
@@ -218,9 +218,9 @@ func TestLaw4_CloseInCallback(t *testing.T) {
 	}
 }
 
-// TestLaw5_WakeIsNeverLost wakes a million times from another goroutine, in bursts, each of which must make a Step return.
+// TestLaw5_WakeIsNeverLost wakes a million times (less where scaled) from another goroutine, in bursts, each of which must make a Step return.
 func TestLaw5_WakeIsNeverLost(t *testing.T) {
-	const total = 1_000_000
+	total := int64(scaled(1_000_000))
 	forCallerDriven(t, func(t *testing.T, c Config) {
 		m := open(t, c)
 		seed := testSeed(t)

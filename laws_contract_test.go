@@ -384,9 +384,13 @@ func tell(t *testing.T, m *Manager) string {
 		func() { op = UnlinkAt(CurrentDir, "d/g", 0) },
 		func() { op = UnlinkAt(CurrentDir, "d", 0) },
 		func() { op = UnlinkAt(CurrentDir, "missing", 0) },
-		func() { op = readyOp(w, PollOut) },
+		func() {
+			if op = PollReady(w, PollOut); !pollsRoom {
+				op = Nop()
+			}
+		},
 		func() { op = Write(w, []byte("piped"), CurrentOffset) },
-		func() { op = readyOp(r, PollIn) },
+		func() { op = PollReady(r, PollIn) },
 		func() { op = Read(r, small, CurrentOffset) },
 		func() { op = Read(r, buf, CurrentOffset) },
 		func() { op = Write(w, nil, CurrentOffset) },

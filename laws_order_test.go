@@ -227,7 +227,7 @@ func TestLaw5_StartsWhileAllWorkersAreBusy(t *testing.T) {
 			release, busy := make(chan struct{}), make(chan struct{}, 2)
 			var polls [2]Op // back in one batch
 			for i := range polls {
-				polls[i] = readyOp(r1, PollIn)
+				polls[i] = PollReady(r1, PollIn)
 				if err := m.Start(&polls[i], func(*Op) {
 					busy <- struct{}{}
 					<-release
@@ -235,7 +235,7 @@ func TestLaw5_StartsWhileAllWorkersAreBusy(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			put(t, w1, "xx")
+			put(t, w1, "x")
 			<-busy
 			r2, w2 := pipe(t, m)
 			write := Write(w2, []byte("y"), CurrentOffset)

@@ -312,7 +312,9 @@ func tempFile(t testing.TB, m *Manager, content []byte) *testFile {
 	if _, err := f.Write(content); err != nil {
 		t.Fatal(err)
 	}
-	return &testFile{f, ownHandle(t, m, f)}
+	h := ownHandle(t, m, f)
+	t.Cleanup(func() { closeOwn(h) })
+	return &testFile{f, h}
 }
 
 // childVariable names the function that a child process runs instead of the tests.

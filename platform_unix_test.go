@@ -33,11 +33,8 @@ const (
 	errSyncPipe    = syscall.EINVAL
 )
 
-// polls: operations can wait for readiness.
-const polls = true
-
-// readyOp waits until h is ready.
-func readyOp(h Handle, events uint32) Op { return PollReady(h, events) }
+// pollsRoom: an operation can wait for room in a pipe.
+const pollsRoom = true
 
 // scaled is how often a test does what it does n times where system calls are cheap.
 func scaled(n int) int { return n }
@@ -62,8 +59,10 @@ func newDuplex() (a, b Handle, err error) {
 	return Handle(pair[0]), Handle(pair[1]), err
 }
 
-// ownHandle is the handle of f for the operations of m.
+// ownHandle is the handle of f for the operations of m. The caller closes it by closeOwn.
 func ownHandle(t testing.TB, m *Manager, f *os.File) Handle { return Handle(f.Fd()) }
+
+func closeOwn(Handle) {} // it is f's
 
 // otherMode makes h ready for m, in another mode than usual if other is true: non-blocking.
 func otherMode(m *Manager, h Handle, other bool) error {

@@ -49,16 +49,8 @@ func onWine(there, elsewhere syscall.Errno) syscall.Errno {
 	return elsewhere
 }
 
-// polls: operations can wait for readiness.
-const polls = false
-
-// readyOp ends when h is ready, and takes a byte with it if it is to be readable: there is no readiness.
-func readyOp(h Handle, events uint32) Op {
-	if events&PollIn == 0 {
-		return Nop()
-	}
-	return Read(h, make([]byte, 1), CurrentOffset)
-}
+// pollsRoom: an operation can wait for room in a pipe. See PollReady.
+const pollsRoom = false
 
 // scaled is how often a test does what it does n times where system calls are cheap: under Wine each goes through a server.
 func scaled(n int) int {
@@ -107,7 +99,7 @@ func newAnonymousPipe() (r, w Handle, err error) {
 	return Handle(in), Handle(out), err
 }
 
-// ownHandle is an overlapped handle of f's file for the operations of m. The end of the test closes it.
+// ownHandle is a handle of f's file for the operations of m, overlapped. The caller closes it by closeOwn.
 func ownHandle(t testing.TB, m *Manager, f *os.File) Handle {
 	t.Helper()
 	name, err := windows.UTF16PtrFromString(f.Name())
@@ -119,10 +111,11 @@ func ownHandle(t testing.TB, m *Manager, f *os.File) Handle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { windows.CloseHandle(h) })
 	attach(t, m, Handle(h))
 	return Handle(h)
 }
+
+func closeOwn(h Handle) { closeRaw(h) }
 
 // otherMode makes h ready for m, in another mode than usual if other is true: m's threads wait for it.
 func otherMode(m *Manager, h Handle, other bool) error {
@@ -162,17 +155,15 @@ func dup(t testing.TB, h Handle) Handle {
 // pastPort makes one overlapped call past every manager, and waits for it, or else takes it back if it does not end at once. The low bit of
 // its event keeps the completion away from whatever port the handle is on. On a handle that is not overlapped the call itself waits.
 func pastPort(h Handle, p []byte, wait bool, call func(windows.Handle, *byte, uint32, *uint32, *windows.Overlapped) error) (int, error) {
-	event, err := windows.CreateEvent(nil, 1, 0, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer windows.CloseHandle(event)
+	event := pastEvents.Get().(windows.Handle)
+	defer pastEvents.Put(event)
+	windows.ResetEvent(event)
 	// The system uses both when the call has returned, so they must not be on a stack, which moves.
 	c := &pastCall{windows.Overlapped{HEvent: event | 1}, append(make([]byte, 0, len(p)+1), p...)}
 	pastCalls.Store(event, c)
 	defer pastCalls.Delete(event)
 	var n uint32
-	err = call(windows.Handle(h), unsafe.SliceData(c.buf), uint32(len(p)), nil, &c.o)
+	err := call(windows.Handle(h), unsafe.SliceData(c.buf), uint32(len(p)), nil, &c.o)
 	if err == windows.ERROR_IO_PENDING {
 		if !wait {
 			windows.CancelIoEx(windows.Handle(h), &c.o)
@@ -196,7 +187,16 @@ type pastCall struct {
 	buf []byte
 }
 
-var pastCalls sync.Map // those under way
+var (
+	pastCalls  sync.Map // those under way
+	pastEvents = sync.Pool{New: func() any {
+		event, err := windows.CreateEvent(nil, 1, 0, nil)
+		if err != nil {
+			panic(err)
+		}
+		return event // for good
+	}}
+)
 
 // rawRead and rawWrite go past every manager.
 func rawRead(h Handle, p []byte) (int, error) { return pastPort(h, p, true, win32.ReadFile) }
@@ -204,7 +204,12 @@ func rawRead(h Handle, p []byte) (int, error) { return pastPort(h, p, true, win3
 func rawWrite(h Handle, p []byte) (int, error) { return pastPort(h, p, true, win32.WriteFile) }
 
 // tryRead and tryWrite are those without a wait; nothing moves if they would have to.
-func tryRead(h Handle, p []byte) (int, error) { return pastPort(h, p, false, win32.ReadFile) }
+func tryRead(h Handle, p []byte) (int, error) {
+	if isEmpty(h) { // most often, and the cheapest to ask
+		return 0, nil
+	}
+	return pastPort(h, p, false, win32.ReadFile)
+}
 
 func tryWrite(h Handle, p []byte) (int, error) { return pastPort(h, p, false, win32.WriteFile) }
 

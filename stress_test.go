@@ -21,9 +21,9 @@ var longFlag = flag.Bool("ringport.long", false, "stress with ten million operat
 // was accepted is delivered once, every byte that went into a pipe comes out of it or is still there, and memory that does not
 // belong to an operation is not touched.
 func TestStress(t *testing.T) {
-	total := int64(200_000)
+	total := int64(scaled(200_000))
 	if *longFlag {
-		total = 10_000_000
+		total = int64(scaled(10_000_000))
 	}
 	forEach(t, func(t *testing.T, c Config) {
 		seed := testSeed(t)
@@ -88,6 +88,7 @@ func stressManager(t *testing.T, c Config, seed uint64, quota int64) int64 {
 		t.Fatal(err)
 	}
 	s.name, s.file = f.Name(), ownHandle(t, s.m, f)
+	defer closeOwn(s.file)
 	s.door = newDoor(t)
 	for i := range s.in {
 		s.in[i].open(t, s.m, byte(1+i), true)
@@ -341,7 +342,7 @@ func (k *stressTask) prepare() {
 		k.pipe = &s.out[rng.IntN(len(s.out))]
 		fill(k.buf, k.pipe.tag)
 		k.op = Write(k.pipe.theirs, k.buf, CurrentOffset)
-	case n < 92 && polls:
+	case n < 92:
 		k.op = PollReady(s.in[rng.IntN(len(s.in))].theirs, PollIn)
 	case n < 96:
 		k.mayFail = errBadHandle

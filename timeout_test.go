@@ -18,8 +18,8 @@ func TestTimeout_FiresOnce(t *testing.T) {
 		m := open(t, c)
 		for _, d := range []time.Duration{time.Millisecond, time.Microsecond, time.Nanosecond, 0, -1, math.MinInt64} {
 			fired := make(chan bool, 2)
-			before := time.Now()
-			timeout := m.AfterFunc(d, func() { fired <- time.Since(before) >= d })
+			before := m.timeouts.now() // time.Now is another clock, and a coarser one on Windows
+			timeout := m.AfterFunc(d, func() { fired <- m.timeouts.now()-before >= int64(d) })
 			if !receive(t, m, fired) {
 				t.Errorf("%v: fired too early", d)
 			}
@@ -275,12 +275,12 @@ func TestTimeout_NextTimeoutIsExact(t *testing.T) {
 		m := open(t, c)
 		check := func(want time.Duration, set func()) {
 			t.Helper()
-			before := time.Now()
+			before := m.timeouts.now()
 			set()
-			after := time.Now()
+			after := m.timeouts.now()
 			d, ok := m.NextTimeout()
-			now := time.Now()
-			if lo, hi := want-now.Sub(before), want-after.Sub(now.Add(-now.Sub(after))); !ok || d < lo || d > hi {
+			now := m.timeouts.now()
+			if lo, hi := want-time.Duration(now-before), want; !ok || d < lo || d > hi || after < before {
 				t.Errorf("NextTimeout %v, %v; want from %v to %v", d, ok, lo, hi)
 			}
 		}

@@ -40,6 +40,9 @@ func locate(dir driver.Handle, path string) (location, error) {
 		name, err := extended(path)
 		return location{0, name}, err
 	}
+	if !isHandle(windows.Handle(dir)) {
+		return location{}, windows.ERROR_INVALID_HANDLE
+	}
 	name := filepath.Clean(path)
 	if name == "." {
 		name = ""

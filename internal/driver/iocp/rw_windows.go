@@ -12,11 +12,6 @@ import (
 	"github.com/ringport/ringport/internal/win32"
 )
 
-// maxVec is the most buffers that a request may have: what other systems take (IOV_MAX).
-const maxVec = 1024
-
-func tooManyBuffers(r *driver.Request) bool { return r.Ext != nil && len(r.Ext.Vec) > maxVec }
-
 // startTransfer makes an overlapped call if that is all it takes, and leaves all else to a worker.
 func (d *Driver) startTransfer(r *driver.Request) bool {
 	d.lock()

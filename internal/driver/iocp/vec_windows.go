@@ -17,6 +17,11 @@ const (
 	keptSegments = keptBytes / 256 // the longest list of pages
 )
 
+// maxVec is the most buffers that a request may have: what other systems take (IOV_MAX).
+const maxVec = 1024
+
+func tooManyBuffers(r *driver.Request) bool { return r.Ext != nil && len(r.Ext.Vec) > maxVec }
+
 var pageBytes = os.Getpagesize()
 
 // segment lists the pages of the buffers for ReadFileScatter and WriteFileGather, and pins all. It returns how many bytes they are, 0 if the

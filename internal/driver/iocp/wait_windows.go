@@ -28,7 +28,7 @@ func (d *Driver) startPoll(r *driver.Request) bool {
 	defer d.unlock()
 	t, ok := d.target(r.FD)
 	switch {
-	case !ok:
+	case !ok, !isHandle(t.h):
 		r.Err = windows.ERROR_INVALID_HANDLE
 	case !t.known, t.pipe && !t.attached: // it may wait until it answers
 		d.toWorker(r, t, true)
