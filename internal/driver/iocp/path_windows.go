@@ -40,6 +40,9 @@ func locate(dir driver.Handle, path string) (location, error) {
 		name, err := extended(path)
 		return location{0, name}, err
 	}
+	if dir == 0 || int(dir) < 0 { // the system has pseudo handles among these
+		return location{}, windows.ERROR_INVALID_HANDLE
+	}
 	name := filepath.Clean(path)
 	if name == "." {
 		name = ""
