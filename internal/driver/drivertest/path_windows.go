@@ -253,7 +253,9 @@ func relativePaths(f *fixture) {
 
 	file := f.openFile(f.tempFile(""), os.O_RDONLY)
 	for _, k := range []driver.Kind{driver.Open, driver.Stat, driver.Mkdir, driver.Unlink} {
-		f.fails(pathOf(k, badHandle, "a", 0), windows.ERROR_INVALID_HANDLE)
+		for _, bad := range []driver.Handle{badHandle, 0, ^driver.Handle(0), ^driver.Handle(1), driver.RegisteredHandle(0)} {
+			f.fails(pathOf(k, bad, "a", 0), windows.ERROR_INVALID_HANDLE)
+		}
 		if n, err := f.do(pathOf(k, file, "a", 0)); n != 0 || err == nil {
 			f.Errorf("%v in a file: %d, %v", k, n, err)
 		}
