@@ -53,7 +53,9 @@ func (s pipeSort) client(name string) (windows.Handle, error) {
 	h, err := windows.CreateFile(path, windows.GENERIC_READ|windows.GENERIC_WRITE, 0, nil, windows.OPEN_EXISTING, s.flags(), 0)
 	if err == nil && s.messages {
 		mode := uint32(windows.PIPE_READMODE_MESSAGE)
-		err = windows.SetNamedPipeHandleState(h, &mode, nil, nil)
+		if err = windows.SetNamedPipeHandleState(h, &mode, nil, nil); err != nil { // the instance is gone already
+			windows.CloseHandle(h)
+		}
 	}
 	return h, err
 }
