@@ -220,7 +220,7 @@ func TestHazard30OverflowIsNoBytes(t *testing.T) {
 // onlyOnWindows skips a test that Wine can't pass. Its name says so, and docs/semantics.md lists it.
 func onlyOnWindows(t *testing.T, wine string) {
 	t.Helper()
-	if win32test.UnderWine() {
+	if win32.UnderWine() {
 		t.Skip("only Windows can show this; on Wine " + wine)
 	}
 }

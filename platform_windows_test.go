@@ -8,11 +8,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/win32"
+	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
 // What the system answers, by what it means.
@@ -40,7 +40,7 @@ var (
 // errSyncPipe is none: a flush of a pipe waits until it is empty.
 var errSyncPipe error
 
-var wine = windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil
+var wine = win32.UnderWine()
 
 func onWine(there, elsewhere syscall.Errno) syscall.Errno {
 	if wine {
@@ -155,15 +155,16 @@ func dup(t testing.TB, h Handle) Handle {
 // pastPort makes one overlapped call past every manager, and waits for it, or else takes it back if it does not end at once. The low bit of
 // its event keeps the completion away from whatever port the handle is on. On a handle that is not overlapped the call itself waits.
 func pastPort(h Handle, p []byte, wait bool, call func(windows.Handle, *byte, uint32, *uint32, *windows.Overlapped) error) (int, error) {
-	event := pastEvents.Get().(windows.Handle)
-	defer pastEvents.Put(event)
+	pooled := pastEvents.Get().(*windows.Handle)
+	defer pastEvents.Put(pooled)
+	event := *pooled
 	windows.ResetEvent(event)
 	// The system uses both when the call has returned, so they must not be on a stack, which moves.
 	c := &pastCall{windows.Overlapped{HEvent: event | 1}, append(make([]byte, 0, len(p)+1), p...)}
 	pastCalls.Store(event, c)
 	defer pastCalls.Delete(event)
 	var n uint32
-	err := call(windows.Handle(h), unsafe.SliceData(c.buf), uint32(len(p)), nil, &c.o)
+	err := call(windows.Handle(h), &c.buf[:1][0], uint32(len(p)), nil, &c.o)
 	if err == windows.ERROR_IO_PENDING {
 		if !wait {
 			windows.CancelIoEx(windows.Handle(h), &c.o)
@@ -194,7 +195,7 @@ var (
 		if err != nil {
 			panic(err)
 		}
-		return event // for good
+		return &event // for good
 	}}
 )
 
@@ -232,12 +233,12 @@ func waitReadable(t testing.TB, h Handle, limit time.Duration) bool {
 // untouched is memory that takes no room before it is touched.
 func untouched(t testing.TB, size int) []byte {
 	t.Helper()
-	at, err := windows.VirtualAlloc(0, uintptr(size), windows.MEM_RESERVE|windows.MEM_COMMIT, windows.PAGE_READWRITE)
+	memory, free, err := win32test.Untouched(size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { windows.VirtualFree(at, 0, windows.MEM_RELEASE) })
-	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), size)
+	t.Cleanup(free)
+	return memory
 }
 
 // warmUp makes the runtime open the completion port that it keeps for good.
@@ -250,26 +251,11 @@ func warmUp() {
 	closeRaw(w)
 }
 
-var ntQueryObject = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtQueryObject")
-
-// objectType is what kind of object a handle stands for: "File", "IoCompletion", "Event". It waits for nothing, as names and the like would.
-func objectType(h uintptr) string {
-	const objectTypeInformation = 2
-	var info struct {
-		name windows.NTUnicodeString
-		rest [1024]byte
-	}
-	if status, _, _ := ntQueryObject.Call(h, objectTypeInformation, uintptr(unsafe.Pointer(&info)), unsafe.Sizeof(info), 0); status != 0 {
-		return ""
-	}
-	return info.name.String()
-}
-
 // descriptors are this process's files and completion ports. The Go runtime has handles of other kinds for each of its threads.
 func descriptors() map[string]string {
 	all := map[string]string{}
 	for h := uintptr(4); h < 1<<14; h += 4 {
-		if kind := objectType(h); kind == "File" || kind == "IoCompletion" {
+		if kind := win32test.ObjectType(windows.Handle(h)); kind == "File" || kind == "IoCompletion" {
 			all[fmt.Sprintf("%#x", h)] = kind
 		}
 	}

@@ -2,9 +2,12 @@ package win32
 
 import "golang.org/x/sys/windows"
 
+// UnderWine reports whether this is not Windows itself.
+func UnderWine() bool { return procwine_get_version.Find() == nil }
+
 // Wine is the version of Wine that this process runs under, and the system below that, empty on Windows itself.
 func Wine() (version, host string) {
-	if procwine_get_version.Find() != nil || procwine_get_host_version.Find() != nil {
+	if !UnderWine() || procwine_get_host_version.Find() != nil {
 		return "", ""
 	}
 	var system, release uintptr

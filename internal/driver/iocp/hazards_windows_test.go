@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
-	"github.com/ringport/ringport/internal/win32/win32test"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 // What can go wrong with ports and their handles, by the numbers of docs/semantics.md, which says where each is tested.
@@ -236,7 +236,7 @@ func TestHazard17Duplicates(t *testing.T) {
 
 // TestHazard17DetachOnlyOnWindows: a handle that was detached can be attached to another port.
 func TestHazard17DetachOnlyOnWindows(t *testing.T) {
-	if win32test.UnderWine() {
+	if win32.UnderWine() {
 		t.Skip("only Windows can show this; on Wine a handle can't be taken from its port")
 	}
 	inBothModes(t, func(t *testing.T, d *Driver) {

@@ -4,12 +4,8 @@ package win32test
 import (
 	"unsafe"
 
-	"golang.org/x/sys/windows")
-
-// UnderWine reports whether this is not Windows.
-func UnderWine() bool {
-	return windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil
-}
+	"golang.org/x/sys/windows"
+)
 
 // Pipes is how many handles of pipes and sockets this process has, of those with a small number. It may wait for synchronous calls on them.
 func Pipes() (n int) {
@@ -67,4 +63,31 @@ func (c Changes) Read(dir windows.Handle, ov *windows.Overlapped) error {
 func (c Changes) Name() string {
 	info := (*windows.FileNotifyInformation)(unsafe.Pointer(unsafe.SliceData(c)))
 	return windows.UTF16ToString(unsafe.Slice(&info.FileName, info.FileNameLength/2))
+}
+
+var ntQueryObject = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtQueryObject")
+
+// ObjectType is what kind of object a handle stands for: "File", "IoCompletion", "Event"; empty for none. It waits for nothing, as names and
+// the like would.
+func ObjectType(h windows.Handle) string {
+	const objectTypeInformation = 2
+	var info struct {
+		name windows.NTUnicodeString
+		rest [1024]byte
+	}
+	status, _, _ := ntQueryObject.Call(uintptr(h), objectTypeInformation, uintptr(unsafe.Pointer(&info)), unsafe.Sizeof(info), 0)
+	if status != 0 {
+		return ""
+	}
+	return info.name.String()
+}
+
+// Untouched is memory that takes no room before it is touched, until free is called.
+func Untouched(size int) (memory []byte, free func(), err error) {
+	at, err := windows.VirtualAlloc(0, uintptr(size), windows.MEM_RESERVE|windows.MEM_COMMIT, windows.PAGE_READWRITE)
+	if err != nil {
+		return nil, nil, err
+	}
+	memory = unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), size)
+	return memory, func() { windows.VirtualFree(at, 0, windows.MEM_RELEASE) }, nil
 }
