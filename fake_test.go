@@ -14,6 +14,7 @@ type fakeDriver struct {
 	waits chan time.Duration // the timeout of each Wait
 	wake  chan struct{}
 	wakes atomic.Int64
+	here  func() // what Here does first; nil: nothing
 
 	mu      sync.Mutex // over what follows
 	pending []*driver.Request
@@ -40,7 +41,12 @@ func (d *fakeDriver) Submit(r *driver.Request) bool {
 	d.mu.Unlock()
 	return false
 }
-func (d *fakeDriver) Here(r *driver.Request)              { r.Err = driver.ErrUnsupported }
+func (d *fakeDriver) Here(r *driver.Request) {
+	if d.here != nil {
+		d.here()
+	}
+	r.Err = driver.ErrUnsupported
+}
 func (d *fakeDriver) SubmitChain([]*driver.Request) bool  { return false }
 func (d *fakeDriver) Flush() error                        { return nil }
 func (d *fakeDriver) Own() error                          { return nil }

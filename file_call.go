@@ -46,8 +46,9 @@ func (f *File) do(c *call, w way) (int, error) {
 	if f.mayRunHere(w) {
 		crowd, limit := f.crowdFor(op)
 		defer crowd.Add(-1)
-		if crowd.Add(1) <= limit {
+		if crowd.Add(1) <= limit && f.m.hold() { // the driver has to be there until the end
 			f.m.drv.Here(&op.req)
+			f.m.leave()
 			f.state.Add(fileDone)
 			return op.Result()
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -308,4 +309,41 @@ func TestFile_ManagerClosesUnderIt(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A file's call on its caller's own thread uses the driver as any other does, so that the manager's Close waits for it.
+func TestManagerCloseWaitsForCallsHere(t *testing.T) {
+	m, d := openFake(t, Config{})
+	real, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer real.Close()
+	f, err := m.NewFile(Handle(real.Fd()), real.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	d.here = func() {
+		d.here = nil
+		go func() { closed <- m.Close() }()
+		for !m.closing() {
+			runtime.Gosched()
+		}
+		if m.live.Load() == closedBit {
+			t.Error("Close does not wait for the call")
+		}
+	}
+	if err := f.Sync(); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("%v: the call did not run here", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if err := f.Sync(); !errors.Is(err, ErrManagerClosed) {
+		t.Errorf("after the manager's Close: %v", err)
+	}
+	if err := f.Close(); !errors.Is(err, ErrUnsupported) { // the fake's
+		t.Error(err)
+	}
 }
