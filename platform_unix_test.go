@@ -117,7 +117,10 @@ func tryWrite(h Handle, p []byte) (int, error) {
 }
 
 func ready(h Handle, events int16) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(h), Events: events}}, 0)
+	n, err := 0, error(unix.EINTR)
+	for err == unix.EINTR { // a signal, the runtime's above all, says nothing about the pipe
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(h), Events: events}}, 0)
+	}
 	return n != 0 || err != nil
 }
 
