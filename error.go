@@ -62,11 +62,11 @@ var (
 	ErrNilCallback = errors.New("nil callback")
 	// ErrNegativeOffset says that an offset is negative and not CurrentOffset. It matches fs.ErrInvalid.
 	ErrNegativeOffset error = &sentinel{"negative offset", fs.ErrInvalid}
-	// ErrInvalidOp says that an Op lacks what its kind needs: it was not made by a constructor of this package, or SQE got no
-	// function.
+	// ErrInvalidOp says that an Op lacks what its kind needs: it was not made by a constructor of this package, or SQE or
+	// Overlapped got no function.
 	ErrInvalidOp error = &sentinel{"invalid operation", fs.ErrInvalid}
 	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner. Io_uring tells, by the
-	// thread, from all but Start, Cancel and the like, which only queue; the pool cannot.
+	// thread, from all but Start, Cancel and the like, which only queue; the pool and completion ports cannot.
 	ErrNotOwner = errors.New("caller-driven manager used by a goroutine that does not own it")
 	// ErrNotCallerDriven says that Step was called on a threaded manager, which steps by itself.
 	ErrNotCallerDriven = errors.New("manager is threaded: it steps by itself")

@@ -72,8 +72,7 @@ func seekHandle(h Handle, offset int64, whence int) (int64, error) {
 // openDirectory opens the directory h once more. It is no duplicate, since that would be overlapped and on a completion port, as h is,
 // and package os reads directories with synchronous calls.
 func openDirectory(h Handle) (Handle, error) {
-	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	again, err := win32.ReOpenFile(windows.Handle(h), windows.GENERIC_READ, share, windows.FILE_FLAG_BACKUP_SEMANTICS)
+	again, err := win32.ReOpenFile(windows.Handle(h), windows.GENERIC_READ, win32.ShareAll, windows.FILE_FLAG_BACKUP_SEMANTICS)
 	return Handle(again), err
 }
 

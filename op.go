@@ -13,7 +13,8 @@ type Handle = driver.Handle
 
 const (
 	// CurrentOffset, as an offset, means the handle's own position, as read(2) and write(2) use it. It is the only one
-	// for what has no position: pipes, terminals, sockets. Another one there is ESPIPE on the pool; io_uring ignores it.
+	// for what has no position: pipes, terminals, sockets. Another one there is ESPIPE on the pool, ERROR_SEEK_ON_DEVICE on
+	// Windows; io_uring ignores it.
 	CurrentOffset = driver.CurrentOffset
 	// CurrentDir, as a directory, means the process's current directory (AT_FDCWD).
 	CurrentDir = driver.CurrentDir

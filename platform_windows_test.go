@@ -131,10 +131,7 @@ func newDoor(t testing.TB) (name string) { return named(t, nil) }
 func closeRaw(h Handle) error { return windows.CloseHandle(windows.Handle(h)) }
 
 // isOpen reports whether h is an open handle.
-func isOpen(h uintptr) bool {
-	var flags uint32
-	return win32.GetHandleInformation(windows.Handle(h), &flags) == nil
-}
+func isOpen(h uintptr) bool { return win32.IsOpen(windows.Handle(h)) == nil }
 
 // modesOf is what others who share h would notice if it changed.
 func modesOf(h uintptr) (int, error) {

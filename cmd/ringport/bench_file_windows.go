@@ -39,12 +39,7 @@ func openHandle(path string, flags int) (windows.Handle, error) {
 }
 
 func create(path string, access, disposition, flags uint32) (windows.Handle, error) {
-	name, err := windows.UTF16PtrFromString(path)
-	h := windows.InvalidHandle
-	if err == nil {
-		const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-		h, err = windows.CreateFile(name, access, share, nil, disposition, flags|windows.FILE_ATTRIBUTE_NORMAL, 0)
-	}
+	h, err := win32.Open(path, access, disposition, flags|windows.FILE_ATTRIBUTE_NORMAL)
 	if err != nil {
 		return h, &os.PathError{Op: "open", Path: path, Err: err}
 	}

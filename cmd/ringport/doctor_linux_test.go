@@ -12,17 +12,7 @@ import (
 
 // Doctor says the same as the library, whatever this system has.
 func TestDoctor(t *testing.T) {
-	t.Setenv(ringport.BackendVariable, "")
-	m, err := ringport.New(ringport.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	s := m.Stats()
-	d := diagnosed(t, 0)
-	if d.Backend != s.Backend || d.Why != s.Why {
-		t.Errorf("doctor says %s (%s), the library %s (%s)", d.Backend, d.Why, s.Backend, s.Why)
-	}
+	d, s := diagnosedAs(t)
 	if d.Ring == nil || d.Ring.Usable != (s.Backend == ringport.BackendIOUring) {
 		t.Fatalf("io_uring: %+v, and the backend is %s", d.Ring, s.Backend)
 	}

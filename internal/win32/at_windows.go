@@ -61,8 +61,7 @@ func CreateFileAt(root windows.Handle, name string, access, share, disposition, 
 // MkdirAt is CreateDirectory for a name in the directory root.
 func MkdirAt(root windows.Handle, name string) error {
 	const options = windows.FILE_DIRECTORY_FILE | windows.FILE_SYNCHRONOUS_IO_NONALERT
-	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	h, err := create(root, name, windows.OBJ_CASE_INSENSITIVE, windows.FILE_LIST_DIRECTORY|windows.SYNCHRONIZE, windows.FILE_ATTRIBUTE_NORMAL, share,
+	h, err := create(root, name, windows.OBJ_CASE_INSENSITIVE, windows.FILE_LIST_DIRECTORY|windows.SYNCHRONIZE, windows.FILE_ATTRIBUTE_NORMAL, ShareAll,
 		windows.FILE_CREATE, options)
 	if err != nil {
 		return errno(err)
@@ -147,10 +146,5 @@ func DeleteOnClose(h windows.Handle) error {
 
 // SetAttributes changes the FILE_ATTRIBUTE_* of h, which needs FILE_WRITE_ATTRIBUTES.
 func SetAttributes(h windows.Handle, attributes uint32) error {
-	info := struct {
-		times      [4]int64 // as they are
-		attributes uint32
-		_          uint32
-	}{attributes: attributes | windows.FILE_ATTRIBUTE_NORMAL}
-	return windows.SetFileInformationByHandle(h, windows.FileBasicInfo, (*byte)(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info)))
+	return SetBasic(h, Basic{Attributes: attributes | windows.FILE_ATTRIBUTE_NORMAL})
 }

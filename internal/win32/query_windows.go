@@ -15,6 +15,24 @@ func query32(h windows.Handle, class uint32) (uint32, error) {
 	return answer, errno(err)
 }
 
+// ShareAll lets everybody do anything with a file while it is open.
+const ShareAll = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+
+// Open is CreateFile of path with ShareAll. Flags are FILE_FLAG_* and attributes.
+func Open(path string, access, disposition, flags uint32) (windows.Handle, error) {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return windows.InvalidHandle, err
+	}
+	return windows.CreateFile(name, access, ShareAll, nil, disposition, flags, 0)
+}
+
+// IsOpen is ERROR_INVALID_HANDLE for what is not an open handle, and else nil. It never waits.
+func IsOpen(h windows.Handle) error {
+	var flags uint32
+	return getHandleInformation(h, &flags)
+}
+
 // Position is the file object's own position, which overlapped transfers neither use nor move. It is what SetFilePointerEx asks for.
 func Position(h windows.Handle) (off int64, err error) {
 	var iosb windows.IO_STATUS_BLOCK

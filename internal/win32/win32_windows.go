@@ -41,9 +41,7 @@ import (
 //sys	ReadFileScatter(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) = kernel32.ReadFileScatter
 //sys	WriteFileGather(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) = kernel32.WriteFileGather
 
-// GetHandleInformation fails with ERROR_INVALID_HANDLE for what is not an open handle. It never waits.
-//
-//sys	GetHandleInformation(h windows.Handle, flags *uint32) (err error) = kernel32.GetHandleInformation
+//sys	getHandleInformation(h windows.Handle, flags *uint32) (err error) = kernel32.GetHandleInformation
 
 // ReOpenFile opens what h refers to once more, as a file object of its own, with rights, sharing modes and FILE_FLAG_* of its own.
 //

@@ -76,7 +76,7 @@ func CreateWaitableTimerEx(attributes *windows.SecurityAttributes, name *uint16,
 	return
 }
 
-func GetHandleInformation(h windows.Handle, flags *uint32) (err error) {
+func getHandleInformation(h windows.Handle, flags *uint32) (err error) {
 	r1, _, e1 := syscall.SyscallN(procGetHandleInformation.Addr(), uintptr(h), uintptr(unsafe.Pointer(flags)))
 	if r1 == 0 {
 		err = errnoErr(e1)

@@ -112,8 +112,7 @@ func (d *Driver) Detach(h driver.Handle) error {
 	t := d.handles.of(w)
 	if t == nil || !t.attached {
 		d.handles.forget(w)
-		var flags uint32
-		return win32.GetHandleInformation(w, &flags)
+		return win32.IsOpen(w)
 	}
 	if err := win32.Detach(w); err != nil {
 		switch err {

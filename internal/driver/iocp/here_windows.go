@@ -10,7 +10,8 @@ import (
 // waits for only if the system has not answered at once.
 func (d *Driver) Here(r *driver.Request) {
 	r.Reset()
-	switch how := &table[r.Kind]; {
+	exec := table[r.Kind].exec
+	switch {
 	case r.Kind == driver.Nop:
 		return
 	case r.Kind == driver.Close:
@@ -23,7 +24,7 @@ func (d *Driver) Here(r *driver.Request) {
 			}
 		}
 		return
-	case how.exec == nil:
+	case exec == nil:
 		r.Err = driver.ErrUnsupported
 		return
 	}
@@ -36,7 +37,7 @@ func (d *Driver) Here(r *driver.Request) {
 	}
 	b := d.take(r, here, t)
 	d.unlock()
-	n, err := table[r.Kind].exec(d, b)
+	n, err := exec(d, b)
 	b.finish(n, err, false)
 	if r.Kind == driver.Open && r.Err == nil {
 		d.handles.set(windows.Handle(r.N), b.opened)

@@ -115,7 +115,7 @@ func (d *Driver) start(r *driver.Request) bool {
 	case how.start != nil:
 		return how.start(d, r)
 	}
-	return d.startOnWorker(r)
+	return d.startOnWorker(r, false)
 }
 
 // Cancel implements driver.Driver.

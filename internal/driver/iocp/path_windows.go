@@ -22,9 +22,6 @@ const (
 // longestPlain is the length from which on a path needs the \\?\ form: a directory's name must leave room for a short file name.
 const longestPlain = 248
 
-// everybody may do anything with a file meanwhile.
-const everybody = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-
 // location is a path as the system takes it: a name in an open directory, or, if root is 0, one that stands for itself.
 type location struct {
 	root windows.Handle
@@ -64,7 +61,7 @@ func (p location) open(access, share, disposition, flags uint32) (windows.Handle
 
 // attributes are those of the file itself, be it a link.
 func (p location) attributes() (uint32, error) {
-	h, err := p.open(windows.FILE_READ_ATTRIBUTES, everybody, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	h, err := p.open(windows.FILE_READ_ATTRIBUTES, win32.ShareAll, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT)
 	if err != nil {
 		return 0, err
 	}
@@ -126,7 +123,7 @@ func execUnlink(_ *Driver, b *block) (int, error) {
 			return 0, windows.ERROR_DIRECTORY
 		}
 	}
-	h, err := p.open(windows.DELETE, everybody, windows.OPEN_EXISTING, flags)
+	h, err := p.open(windows.DELETE, win32.ShareAll, windows.OPEN_EXISTING, flags)
 	if err != nil {
 		return 0, err
 	}
@@ -144,7 +141,7 @@ func (p location) deleteReadOnly(h windows.Handle, refused error) error {
 	if err != nil || attributes&readOnly == 0 {
 		return refused
 	}
-	w, err := p.open(windows.FILE_WRITE_ATTRIBUTES, everybody, windows.OPEN_EXISTING, windows.FILE_FLAG_OPEN_REPARSE_POINT|windows.FILE_FLAG_BACKUP_SEMANTICS)
+	w, err := p.open(windows.FILE_WRITE_ATTRIBUTES, win32.ShareAll, windows.OPEN_EXISTING, windows.FILE_FLAG_OPEN_REPARSE_POINT|windows.FILE_FLAG_BACKUP_SEMANTICS)
 	if err != nil {
 		return refused
 	}
@@ -187,7 +184,7 @@ func withName(r *driver.Request, access uint32, do func(h, root windows.Handle, 
 	if err != nil {
 		return err
 	}
-	h, err := from.open(access, everybody, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	h, err := from.open(access, win32.ShareAll, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT)
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func TestDeleteReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := location{0, path}
-	h, err := p.open(windows.DELETE, everybody, windows.OPEN_EXISTING, 0)
+	h, err := p.open(windows.DELETE, win32.ShareAll, windows.OPEN_EXISTING, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, erro
 		d.entries = make([]win32.OverlappedEntry, count)
 	}
 	var removed uint32
-	if timeout != 0 {
+	if timeout != 0 && !d.owned {
 		// Whom the last packets woke runs on this processor first, and may start what the next packet is for. In the system's wait the
 		// processor would be taken from us only after a while, by a thread that had to be woken for it: 1.3 times the ping-pong's time.
 		runtime.Gosched()

@@ -26,7 +26,7 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 	case t.pipe && r.Off >= 0:
 		r.Err = windows.ERROR_SEEK_ON_DEVICE
 	case !t.attached, t.disk && r.Off == driver.CurrentOffset:
-		d.toWorker(r, t, !t.disk && r.Flags&driver.Regular == 0)
+		d.toWorker(r, t, t.mayWait(r))
 		d.unlock()
 		return false
 	case reads(r.Kind) && r.Wanted() == 0: // nothing to transfer is nothing to wait for
@@ -143,8 +143,7 @@ func execTransfer(d *Driver, b *block) (int, error) {
 	case b.pipe && r.Off >= 0:
 		return 0, windows.ERROR_SEEK_ON_DEVICE
 	case reads(r.Kind) && r.Wanted() == 0:
-		var flags uint32
-		return 0, win32.GetHandleInformation(b.h, &flags)
+		return 0, win32.IsOpen(b.h)
 	case b.disk && (r.Off == driver.CurrentOffset || !b.attached):
 		return d.transferAtPosition(b)
 	}

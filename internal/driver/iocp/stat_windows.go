@@ -27,7 +27,7 @@ func execStat(_ *Driver, b *block) (int, error) {
 	if r.Arg&atSymlinkNofollow != 0 {
 		attributes |= windows.FILE_FLAG_OPEN_REPARSE_POINT
 	}
-	h, err := p.open(windows.FILE_READ_ATTRIBUTES, everybody, windows.OPEN_EXISTING, attributes)
+	h, err := p.open(windows.FILE_READ_ATTRIBUTES, win32.ShareAll, windows.OPEN_EXISTING, attributes)
 	if err != nil {
 		return 0, err
 	}

@@ -46,19 +46,8 @@ func execFallocate(_ *Driver, b *block) (int, error) {
 
 // execFadvise: the system takes such advice when a file is opened, and no later.
 func execFadvise(_ *Driver, b *block) (int, error) {
-	var flags uint32
-	return 0, win32.GetHandleInformation(b.h, &flags)
+	return 0, win32.IsOpen(b.h)
 }
 
 // startFlush gives the flush of what may wait for its reader a thread of its own.
-func (d *Driver) startFlush(r *driver.Request) bool {
-	d.lock()
-	defer d.unlock()
-	t, ok := d.target(r.FD)
-	if !ok {
-		r.Err = windows.ERROR_INVALID_HANDLE
-		return true
-	}
-	d.toWorker(r, t, !t.disk && r.Flags&driver.Regular == 0)
-	return false
-}
+func (d *Driver) startFlush(r *driver.Request) bool { return d.startOnWorker(r, true) }

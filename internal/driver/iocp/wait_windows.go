@@ -53,8 +53,7 @@ func (d *Driver) startPoll(r *driver.Request) bool {
 
 // execPoll does the same and waits.
 func execPoll(d *Driver, b *block) (int, error) {
-	var flags uint32
-	if err := win32.GetHandleInformation(b.h, &flags); err != nil {
+	if err := win32.IsOpen(b.h); err != nil {
 		return 0, err
 	}
 	if !b.known {

@@ -58,8 +58,8 @@ func (w *workers) wait() {
 	}
 }
 
-// startOnWorker leaves r to a worker.
-func (d *Driver) startOnWorker(r *driver.Request) bool {
+// startOnWorker leaves r to a worker, or to one of its own if it is of a kind that may wait for somebody else, on what may.
+func (d *Driver) startOnWorker(r *driver.Request, mayWait bool) bool {
 	d.lock()
 	defer d.unlock()
 	t, ok := d.target(r.FD)
@@ -67,9 +67,12 @@ func (d *Driver) startOnWorker(r *driver.Request) bool {
 		r.Err = windows.ERROR_INVALID_HANDLE
 		return true
 	}
-	d.toWorker(r, t, false)
+	d.toWorker(r, t, mayWait && t.mayWait(r))
 	return false
 }
+
+// mayWait reports whether a transfer or a flush of t may wait for somebody else.
+func (t *traits) mayWait(r *driver.Request) bool { return !t.disk && r.Flags&driver.Regular == 0 }
 
 // toWorker leaves r to a worker, or to one of its own if it may wait for somebody else. The lock is held.
 func (d *Driver) toWorker(r *driver.Request, t target, waits bool) {
@@ -124,7 +127,10 @@ func (d *Driver) runOutside(b *block) {
 func (d *Driver) execute(b *block) {
 	n, err := table[b.r.Kind].exec(d, b)
 	b.finish(n, err, d.isCanceling(b))
-	d.finish(b)
+	d.workers.mu.Lock()
+	b.job = over
+	d.workers.mu.Unlock()
+	d.postAtLast(b)
 }
 
 // finish sets the request's result from what its exec returned.
@@ -138,11 +144,8 @@ func (b *block) finish(n int, err error, asked bool) {
 	}
 }
 
-// finish sends b back. If the system has no memory for a packet, there will be some.
-func (d *Driver) finish(b *block) {
-	d.workers.mu.Lock()
-	b.job = over
-	d.workers.mu.Unlock()
+// postAtLast posts b. If the system has no memory for a packet, there will be some.
+func (d *Driver) postAtLast(b *block) {
 	for !d.post(b) {
 		time.Sleep(time.Millisecond)
 	}
@@ -190,9 +193,7 @@ func (d *Driver) cancelJobLocked(b *block) {
 }
 
 func (d *Driver) postLater(b *block) {
-	for !d.post(b) {
-		time.Sleep(time.Millisecond)
-	}
+	d.postAtLast(b)
 	d.workers.mu.Lock()
 	d.workers.outside--
 	d.workers.ended.Broadcast()

@@ -72,12 +72,7 @@ type status struct {
 
 // openHandle is CreateFile, with everything shared.
 func openHandle(path string, access, disposition, flags uint32) (windows.Handle, error) {
-	name, err := windows.UTF16PtrFromString(path)
-	if err != nil {
-		return windows.InvalidHandle, err
-	}
-	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	return windows.CreateFile(name, access, share, nil, disposition, flags|windows.FILE_ATTRIBUTE_NORMAL, 0)
+	return win32.Open(path, access, disposition, flags|windows.FILE_ATTRIBUTE_NORMAL)
 }
 
 // lookAt opens for nothing but attributes, a link itself.
