@@ -205,7 +205,7 @@ func (d *Driver) again(r *driver.Request, s *slot, errno unix.Errno) bool {
 		return false
 	}
 	switch {
-	case errno == unix.EAGAIN && !s.polling && (r.Kind.Transfers() || r.Kind == driver.Splice && r.Arg&unix.SPLICE_F_NONBLOCK == 0):
+	case errno == unix.EAGAIN && !s.polling && mayPoll(r):
 		s.polling = true
 	case interrupted(errno), errno == unix.ECANCELED && !r.State.Linked:
 	default:
@@ -214,6 +214,17 @@ func (d *Driver) again(r *driver.Request, s *slot, errno unix.Errno) bool {
 	r.State.Tries++
 	d.restart(r)
 	return true
+}
+
+// mayPoll reports whether EAGAIN says of r that its descriptor is not ready, and not what its caller has asked to be told.
+func mayPoll(r *driver.Request) bool {
+	switch {
+	case r.Kind == driver.Splice:
+		return r.Arg&unix.SPLICE_F_NONBLOCK == 0
+	case r.Kind >= driver.Recv && r.Kind <= driver.SendMsg:
+		return r.Arg&unix.MSG_DONTWAIT == 0
+	}
+	return r.Kind.Transfers() || r.Kind == driver.Accept
 }
 
 // restart puts r, or the poll that comes before it, into the queue again, under the slot that it has.
@@ -239,7 +250,7 @@ func (d *Driver) restart(r *driver.Request) {
 // in turn.
 func pollFor(r *driver.Request) (h driver.Handle, events uint32) {
 	switch {
-	case r.Kind == driver.Write || r.Kind == driver.Writev:
+	case r.Kind.Transfers() && !r.Kind.Reads():
 		return r.FD, unix.POLLOUT
 	case r.Kind == driver.Splice && r.State.Tries%2 == 0:
 		return r.Ext.FD2, unix.POLLOUT
