@@ -71,7 +71,7 @@ func (op *Op) Named(name string) *Op {
 func (op *Op) Result() (n int, err error) {
 	r := &op.req
 	if r.Err == nil {
-		if r.N == 0 && !r.Empty && (r.Kind == driver.Read || r.Kind == driver.Readv) && r.Wanted() > 0 {
+		if r.N == 0 && !r.Empty && (r.Kind == driver.Read || r.Kind == driver.Readv || r.Kind == driver.Recv) && r.Wanted() > 0 {
 			return 0, io.EOF
 		}
 		return r.N, nil
@@ -129,5 +129,6 @@ func (op *Op) check() error {
 // needsExt marks the kinds that cannot do without Request.Ext.
 var needsExt = [driver.KindCount]bool{
 	driver.Readv: true, driver.Writev: true, driver.Splice: true, driver.Open: true, driver.Stat: true,
+	driver.RecvMsg: true, driver.SendMsg: true, driver.Bind: true, driver.Connect: true,
 	driver.Unlink: true, driver.Rename: true, driver.Mkdir: true, driver.Link: true, driver.Raw: true,
 }

@@ -26,39 +26,15 @@ func attemptSocket(r *driver.Request, fd int) (int, error) {
 	return n, err
 }
 
-// moveMessage is recvmsg(2) or sendmsg(2) of what r has still to move, and of what belongs to its message.
-func moveMessage(r *driver.Request, fd, flags int) (n int, err error) {
-	var few [8][]byte
-	bufs := rest(few[:0], r)
-	var of *driver.Message
-	if r.Ext != nil {
-		of = r.Ext.Message
-	}
-	if of == nil {
-		of = &noMessage
-	}
-	if !r.Kind.Reads() {
-		if r.N > 0 { // the rest of a stream
-			return unix.SendmsgBuffers(fd, bufs, nil, nil, flags)
-		}
-		to, err := sockaddr(of.Address)
-		if err != nil {
-			return 0, err
-		}
-		return unix.SendmsgBuffers(fd, bufs, of.Control, to, flags)
-	}
-	n, control, got, from, err := unix.RecvmsgBuffers(fd, bufs, of.Control, flags)
-	if err == nil && of != &noMessage {
-		of.ControlBytes, of.Flags = control, uint32(got)
-		if of.Address != nil {
-			SetAddress(of.Address, from)
-		}
-	}
-	return n, err
-}
-
 // noMessage is that of requests that have none. It is only read.
 var noMessage driver.Message
+
+func messageOf(r *driver.Request) *driver.Message {
+	if r.Ext == nil || r.Ext.Message == nil {
+		return &noMessage
+	}
+	return r.Ext.Message
+}
 
 // isMessage reports whether a kind is one for sockets alone.
 func isMessage(k driver.Kind) bool { return k >= driver.Recv && k <= driver.SendMsg }
@@ -95,7 +71,7 @@ func execSocket(r *driver.Request, _, _ int) (int, error) {
 }
 
 func execBind(r *driver.Request, fd, _ int) (int, error) {
-	to, err := sockaddr(r.Ext.Address)
+	to, err := someSockaddr(fd, r.Ext.Address)
 	if err != nil {
 		return 0, err
 	}
@@ -133,7 +109,7 @@ func (d *Driver) startAccept(r *driver.Request) bool {
 func (d *Driver) startConnect(r *driver.Request) bool { return d.startAccept(r) }
 
 func execConnect(r *driver.Request, fd, _ int) (int, error) {
-	to, err := sockaddr(r.Ext.Address)
+	to, err := someSockaddr(fd, r.Ext.Address)
 	if err != nil {
 		return 0, err
 	}
@@ -187,6 +163,17 @@ func sockaddr(a *driver.Address) (unix.Sockaddr, error) {
 		return &unix.SockaddrUnix{Name: path}, nil
 	}
 	return nil, unix.EAFNOSUPPORT
+}
+
+// someSockaddr is sockaddr where there must be one. What is wrong with fd comes first.
+func someSockaddr(fd int, a *driver.Address) (unix.Sockaddr, error) {
+	to, err := sockaddr(a)
+	if to == nil && err == nil {
+		if _, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil {
+			err = unix.EINVAL
+		}
+	}
+	return to, err
 }
 
 // SetAddress stores what the system has said; nothing if it is an address that driver.Address can't have.

@@ -9,7 +9,7 @@ import (
 
 // fallBack runs a request whose opcode this kernel lacks as a system call of its own: in a goroutine, a bounded number at a
 // time. Every kind that the oldest supported kernel (5.12) can lack ends by itself, so none needs a cancel:
-// mkdirat and linkat came with 5.15, ftruncate with 6.9. There is no system call on a registered file.
+// mkdirat and linkat came with 5.15, socket with 5.19, ftruncate with 6.9, bind and listen with 6.11. There is no system call on a registered file.
 func (d *Driver) fallBack(r *driver.Request) bool {
 	if _, registered := r.FD.Registered(); registered || r.Kind == driver.Raw {
 		r.Err = driver.ErrUnsupported
