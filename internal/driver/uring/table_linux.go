@@ -21,10 +21,10 @@ type entry struct {
 var table = [driver.KindCount]entry{
 	driver.Nop: {opcode: ring.OpNop, fill: fillNop},
 
-	driver.Read:   {opcode: ring.OpRead, fill: fillRead},
-	driver.Write:  {opcode: ring.OpWrite, fill: fillWrite},
-	driver.Readv:  {opcode: ring.OpReadv, prepare: prepareVec, fill: fillReadv},
-	driver.Writev: {opcode: ring.OpWritev, prepare: prepareVec, fill: fillWritev},
+	driver.Read:    {opcode: ring.OpRead, fill: fillRead},
+	driver.Write:   {opcode: ring.OpWrite, fill: fillWrite},
+	driver.Readv:   {opcode: ring.OpReadv, prepare: prepareVec, fill: fillReadv},
+	driver.Writev:  {opcode: ring.OpWritev, prepare: prepareVec, fill: fillWritev},
 	driver.Recv:    {opcode: ring.OpRecv, fill: fillRecv},
 	driver.Send:    {opcode: ring.OpSend, fill: fillSend},
 	driver.RecvMsg: {opcode: ring.OpRecvMsg, prepare: prepareMsg, fill: fillRecvMsg, finish: finishRecvMsg},
