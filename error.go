@@ -56,6 +56,8 @@ var (
 	// ErrCanceled says that Cancel ended the operation, or that an earlier operation of its chain failed. It matches
 	// context.Canceled.
 	ErrCanceled error = &sentinel{"operation cancelled", context.Canceled}
+	// ErrMultishot says that an operation with several results was given to Do, DoChain or StartChain, which wait for one.
+	ErrMultishot = errors.New("operation has several results: use Start")
 	// ErrInFlight says that an Op was started again, or changed hands, before it was done.
 	ErrInFlight = errors.New("operation is in flight already")
 	// ErrNilCallback says that Start got no callback.

@@ -84,6 +84,11 @@ func (m *Manager) runOwed() (ran int) {
 	for l.next < l.n {
 		op := l.batch[l.next].Owner.(*Op)
 		l.next++
+		if op.multi != nil {
+			op.req.Ext.Shots.Listed = false
+			ran += m.callShots(op)
+			continue
+		}
 		if op.chain != nil {
 			if op.callback == nil {
 				ran++

@@ -94,6 +94,9 @@ func (m *Manager) begin(op *Op) error {
 		m.loop.live++
 	}
 	op.waiter, op.callback, op.chain = nil, nil, nil
+	if op.multi != nil {
+		op.multi.begin(op)
+	}
 	if op.req.Asked.Load() || op.cause.Load() != nil { // Close gives a cause without being asked to cancel
 		op.req.Asked.Store(false)
 		op.cause.Store(nil)
@@ -129,6 +132,10 @@ func (m *Manager) abandon(op *Op) {
 
 // deliver makes op done and tells whoever waits for it: a goroutine in Do at once, a callback by putting op into calls.
 func (m *Manager) deliver(op *Op, calls *fifo[*Op]) {
+	if op.multi != nil {
+		m.deliverShots(op, calls)
+		return
+	}
 	for op != nil {
 		// Once claimed, an operation without a callback may be started again, and have one.
 		w, c, owed, succeeded := op.waiter, op.chain, op.callback != nil, op.chain != nil && whole(&op.req)
@@ -179,13 +186,22 @@ func (m *Manager) claim(op *Op) bool {
 
 // callBack calls the callback of an operation that has been claimed.
 func (m *Manager) callBack(op *Op) {
+	if op.multi != nil {
+		m.callShots(op)
+		return
+	}
 	f := op.callback
+	m.done(op)
+	f(op)
+}
+
+// done makes an operation that was owed a callback one that can be started again.
+func (m *Manager) done(op *Op) {
 	if m.shared {
 		atomic.StoreUint32(&op.state, opDone)
 	} else {
 		op.state = opDone
 	}
-	f(op)
 }
 
 // Do starts op and waits until it is done. The result is op's, see [Op.Result]. When ctx ends, the operation is cancelled,
@@ -197,6 +213,9 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	}
 	if err := m.own(); err != nil {
 		return 0, op.fail(err)
+	}
+	if op.multi != nil {
+		return 0, op.fail(ErrMultishot)
 	}
 	if err := m.begin(op); err != nil {
 		return 0, err

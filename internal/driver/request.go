@@ -20,7 +20,7 @@ const (
 	Writev // FD, Ext.Vec, Off
 
 	// op_socket. A Recv or Send moves Buf, a RecvMsg or SendMsg what Ext.Vec and Ext.Message hold. Sends are over when all is sent.
-	Recv    // FD, Buf, Arg = MSG_*
+	Recv    // FD, Buf or Ext.Buffers, Arg = MSG_*; may be Multishot
 	Send    // FD, Buf, Arg = MSG_*
 	RecvMsg // FD, Ext.Vec, Ext.Message, Arg = MSG_*
 	SendMsg // FD, Ext.Vec, Ext.Message, Arg = MSG_*
@@ -47,7 +47,7 @@ const (
 	Socket   // Arg = domain, Arg2 = type, Len = protocol; N = socket
 	Bind     // FD, Ext.Address
 	Listen   // FD, Arg = backlog
-	Accept   // FD, *Ext.Address = the peer's, if Ext is not nil; N = socket
+	Accept   // FD, *Ext.Address = the peer's, if Ext is not nil; N = socket; may be Multishot
 	Connect  // FD, Ext.Address
 	Shutdown // FD, Arg = SHUT_*
 
@@ -100,6 +100,8 @@ const (
 	// Inline: the submitter would take the result at once, so that Submit should look for it. Without the flag the driver may
 	// leave a result that is there already to Wait.
 	Inline
+	// Multishot: the request may have several results before it is back, see Ext.Shots. A driver that can't comes back with the first.
+	Multishot
 )
 
 // A Request is one operation. The manager embeds it in an Op. The first group is what the caller asks for and is not
@@ -139,6 +141,8 @@ type Ext struct {
 	Stat        *FileStat
 	Address     *Address
 	Message     *Message
+	Buffers     *Buffers // where a Recv without Buf gets its buffer from, when there is something to receive
+	Shots       Shots
 	Call        string // the name of a Raw request's call, for its error
 	// Linux: func(*ring.SQE), fills in everything but the user data. Windows: func(*windows.Overlapped) iocp.Started, makes a call on FD
 	// with it.
@@ -155,6 +159,22 @@ type Message struct {
 	// Results of a RecvMsg.
 	ControlBytes int
 	Flags        uint32 // MSG_TRUNC and the like
+}
+
+// Shot is one result of a multishot request.
+type Shot struct {
+	N      int
+	Buffer int // the number of the buffer that was taken plus one; zero: none
+}
+
+// Shots are the results that a multishot request has had while it stays in flight. Wait appends to List, and has the request in its batch
+// if More is set; whoever called Wait takes them all before the next Wait. The request is back when it is in a batch without More:
+// N, Err and Taken are its last result then.
+type Shots struct {
+	List   []Shot
+	More   bool
+	Listed bool // the driver's: it is in the batch already. Whoever takes the shots lowers it
+	Taken  int  // as Shot.Buffer, of the last result
 }
 
 // RawResult is what the kernel answered to a Raw request, untranslated.

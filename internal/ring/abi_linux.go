@@ -153,6 +153,12 @@ const (
 	OpListen      = 57
 )
 
+// Flags in SQE.IOPrio of socket operations.
+const (
+	AcceptMultishot = 1 << 0 // since Linux 5.19
+	RecvMultishot   = 1 << 1 // since Linux 6.0
+)
+
 // FsyncDatasync in OpFlags of OpFsync makes it fdatasync(2).
 const FsyncDatasync = 1 << 0
 

@@ -165,6 +165,18 @@ func (d *Driver) RegisterBuffers(bufs [][]byte) error {
 	return nil
 }
 
+// AddBuffers implements driver.Driver.
+func (d *Driver) AddBuffers(b *driver.Buffers) error {
+	b.FreeAll()
+	return nil
+}
+
+// DropBuffers implements driver.Driver.
+func (d *Driver) DropBuffers(*driver.Buffers) error { return nil }
+
+// GiveBack implements driver.Driver.
+func (d *Driver) GiveBack(b *driver.Buffers, buffer int) { b.Free(buffer) }
+
 // inFixedBuffer reports whether r's buffer lies in the registered one that it names. Rule: the addresses are only compared, and both
 // slices are reachable. The lock is held.
 func (d *Driver) inFixedBuffer(r *driver.Request) bool {

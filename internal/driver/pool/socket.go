@@ -36,6 +36,32 @@ func messageOf(r *driver.Request) *driver.Message {
 	return r.Ext.Message
 }
 
+// receiveIntoPicked receives into a buffer that is picked for it, and put back if nothing has come.
+func receiveIntoPicked(r *driver.Request, fd int) (int, error) {
+	bufs := r.Ext.Buffers
+	picked := bufs.Pick()
+	r.Buf = bufs.Bytes(picked)
+	n, err := moveMessage(r, fd, int(r.Arg)|unix.MSG_DONTWAIT)
+	if r.Buf = nil; n == 0 || err != nil {
+		bufs.Free(picked)
+		picked = 0
+	}
+	r.Ext.Shots.Taken = picked
+	return n, err
+}
+
+// AddBuffers implements driver.Driver. There is no need to be told of them: a buffer is picked when there is something to receive.
+func (d *Driver) AddBuffers(b *driver.Buffers) error {
+	b.FreeAll()
+	return nil
+}
+
+// DropBuffers implements driver.Driver.
+func (d *Driver) DropBuffers(*driver.Buffers) error { return nil }
+
+// GiveBack implements driver.Driver.
+func (d *Driver) GiveBack(b *driver.Buffers, buffer int) { b.Free(buffer) }
+
 // isMessage reports whether a kind is one for sockets alone.
 func isMessage(k driver.Kind) bool { return k >= driver.Recv && k <= driver.SendMsg }
 

@@ -263,6 +263,8 @@ func (d *Driver) ready(fd int, events uint32) {
 // attemptOnce makes one call that does not block, or else errNoAttempt.
 func (d *Driver) attemptOnce(r *driver.Request, fd int) (int, error) {
 	switch {
+	case r.Kind == driver.Recv && r.Ext != nil && r.Ext.Buffers != nil:
+		return receiveIntoPicked(r, fd)
 	case isMessage(r.Kind):
 		return moveMessage(r, fd, int(r.Arg)|unix.MSG_DONTWAIT)
 	case r.Kind == driver.Accept:

@@ -9,9 +9,33 @@ import (
 	"github.com/ringport/ringport/internal/ring"
 )
 
+// prepareRecv finds a buffer for a receive that takes its buffer from a group, if the kernel can't.
+func prepareRecv(r *driver.Request) error {
+	if b := buffersOf(r); b != nil && b.Platform.(*group).ring == nil && r.Ext.Shots.Taken == 0 {
+		r.Ext.Shots.Taken = b.Pick()
+	}
+	return nil
+}
+
 func fillRecv(sqe *ring.SQE, r *driver.Request) {
 	target(sqe, r.FD)
-	sqe.Opcode, sqe.Addr, sqe.Len, sqe.OpFlags = ring.OpRecv, address(r.Buf), uint32(len(r.Buf)), r.Arg
+	sqe.Opcode, sqe.OpFlags = ring.OpRecv, r.Arg
+	b := buffersOf(r)
+	switch {
+	case b == nil:
+		sqe.Addr, sqe.Len = address(r.Buf), uint32(len(r.Buf))
+		return
+	case r.Ext.Shots.Taken != 0:
+		buf := b.Bytes(r.Ext.Shots.Taken) // held by b, and so by r
+		sqe.Addr, sqe.Len = address(buf), uint32(len(buf))
+		return
+	}
+	g := b.Platform.(*group)
+	sqe.Flags |= ring.SQEBufferSelect
+	sqe.BufIndex = g.number
+	if r.Flags&driver.Multishot != 0 && !g.single {
+		sqe.IOPrio = ring.RecvMultishot
+	}
 }
 
 // fillSend: MSG_WAITALL has the kernel go on after a part, as a blocking send(2) does.
@@ -132,6 +156,10 @@ func prepareAccept(r *driver.Request) error {
 func fillAccept(sqe *ring.SQE, r *driver.Request) {
 	target(sqe, r.FD)
 	sqe.Opcode, sqe.OpFlags = ring.OpAccept, unix.SOCK_CLOEXEC
+	if r.Flags&driver.Multishot != 0 && r.State.Tries == 0 { // else it is a kernel that can't, see again
+		sqe.IOPrio = ring.AcceptMultishot
+		return
+	}
 	if r.Ext != nil && r.Ext.Address != nil {
 		a := r.Ext.Address // on the heap, held by Ext
 		sqe.Addr, sqe.Off = uint64(uintptr(unsafe.Pointer(&a.Raw))), uint64(uintptr(unsafe.Pointer(&a.Len)))

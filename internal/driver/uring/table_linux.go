@@ -25,7 +25,7 @@ var table = [driver.KindCount]entry{
 	driver.Write:   {opcode: ring.OpWrite, fill: fillWrite},
 	driver.Readv:   {opcode: ring.OpReadv, prepare: prepareVec, fill: fillReadv},
 	driver.Writev:  {opcode: ring.OpWritev, prepare: prepareVec, fill: fillWritev},
-	driver.Recv:    {opcode: ring.OpRecv, fill: fillRecv},
+	driver.Recv:    {opcode: ring.OpRecv, prepare: prepareRecv, fill: fillRecv},
 	driver.Send:    {opcode: ring.OpSend, fill: fillSend},
 	driver.RecvMsg: {opcode: ring.OpRecvMsg, prepare: prepareMsg, fill: fillRecvMsg, finish: finishRecvMsg},
 	driver.SendMsg: {opcode: ring.OpSendMsg, prepare: prepareMsg, fill: fillSendMsg},

@@ -37,8 +37,9 @@ type Driver struct {
 	// retries are cancels and restarted requests that found the queue full; Wait passes them on.
 	retries []retry
 
-	registering sync.Mutex // over bufs and the system calls that change them
-	bufs        [][]byte   // registered: kept reachable
+	registering sync.Mutex        // over bufs and the system calls that change them
+	bufs        [][]byte          // registered: kept reachable
+	groups      map[uint16]*group // of provided buffers
 
 	// Shared mode: one goroutine at a time submits, for all. What is published and not yet sent is counted here and not read off
 	// the mapped queue, since a kick may come when its request is long back and the ring is closed.
@@ -71,6 +72,8 @@ type slot struct {
 	polling bool
 	// answered: the result is in, and the kernel will answer once more (IORING_CQE_F_MORE); the request is its until then.
 	answered bool
+	// hungry: the request waits for a buffer, and the kernel does not have it.
+	hungry bool
 }
 
 type retry struct {
@@ -522,6 +525,12 @@ func (d *Driver) Close() error {
 	if d.poll != nil {
 		d.poll.close()
 	}
+	d.lock()
+	for _, g := range d.groups { // a callback that has closed us may still give a buffer back
+		g.ring.Unregister()
+		g.ring = nil
+	}
+	d.unlock()
 	err := d.ring.Close()
 	d.fallMu.Lock() // a request that fell back may be delivered already, but its goroutine not be through with the eventfds
 	if d.eventFD >= 0 {
