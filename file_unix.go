@@ -36,7 +36,9 @@ func describe(h Handle) (what traits, err error) {
 		fallthrough
 	case unix.S_IFREG, unix.S_IFBLK:
 		what.regular, what.seekable = true, true
-	case unix.S_IFIFO, unix.S_IFSOCK:
+	case unix.S_IFSOCK:
+		what.socket = true
+	case unix.S_IFIFO:
 	default: // some devices have positions
 		_, err := unix.Seek(fd, 0, io.SeekCurrent)
 		what.seekable = err == nil

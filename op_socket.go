@@ -142,6 +142,14 @@ func message(k driver.Kind, h Handle, bufs [][]byte, control []byte, a *SocketAd
 		Ext: &driver.Ext{Vec: bufs, Message: &driver.Message{Address: (*driver.Address)(a), Control: control}}}}
 }
 
+// SetMessage gives a [RecvMsg] or [SendMsg], one that is not in flight, other buffers and control messages, so that the same Op moves one
+// message after another without an allocation. It does nothing to operations of other kinds.
+func (op *Op) SetMessage(bufs [][]byte, control []byte) {
+	if ext := op.req.Ext; ext != nil && ext.Message != nil {
+		ext.Vec, ext.Message.Control = bufs, control
+	}
+}
+
 // Received returns, of a [RecvMsg] or [RecvFrom] that is done, how many bytes of control messages it received, and the message's flags, such as
 // MSG_TRUNC of one that was too long.
 func (op *Op) Received() (controlBytes int, flags uint32) {
