@@ -3,6 +3,7 @@
 package rnet
 
 import (
+	"runtime"
 	"syscall"
 	"time"
 
@@ -46,3 +47,6 @@ func setKeepAliveTimes(h ringport.Handle, idle, interval time.Duration, count in
 }
 
 func setNonblock(fd uintptr) error { return syscall.SetNonblock(int(fd), true) }
+
+// portsAreShared: the system divides connections among the listeners of a port (SO_REUSEPORT). Others give them to the last one.
+const portsAreShared = runtime.GOOS == "linux"

@@ -43,3 +43,6 @@ func setKeepAliveTimes(h ringport.Handle, idle, interval time.Duration, count in
 
 // setNonblock: what blocks on Windows is not the socket but the call.
 func setNonblock(uintptr) error { return nil }
+
+// portsAreShared: no port can have several listeners.
+const portsAreShared = false
