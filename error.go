@@ -31,6 +31,9 @@ func (e *OpError) Timeout() bool {
 	return errors.As(e.Err, &t) && t.Timeout()
 }
 
+// Is lets errors.Is find os.ErrClosed where the system says that the handle was closed under the operation.
+func (e *OpError) Is(target error) bool { return target == os.ErrClosed && saysClosed(e.Err) }
+
 // As lets errors.As find an *fs.PathError.
 func (e *OpError) As(target any) bool {
 	p, ok := target.(**fs.PathError)
@@ -67,8 +70,8 @@ var (
 	// ErrInvalidOp says that an Op lacks what its kind needs: it was not made by a constructor of this package, or SQE or
 	// Overlapped got no function.
 	ErrInvalidOp error = &sentinel{"invalid operation", fs.ErrInvalid}
-	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner. Io_uring tells, by the
-	// thread, from all but Start, Cancel and the like, which only queue; the pool and completion ports cannot.
+	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner. Io_uring and completion ports
+	// tell, by the thread, from all but Start, Cancel and the like, which only queue; the pool cannot.
 	ErrNotOwner = errors.New("caller-driven manager used by a goroutine that does not own it")
 	// ErrNotCallerDriven says that Step was called on a threaded manager, which steps by itself.
 	ErrNotCallerDriven = errors.New("manager is threaded: it steps by itself")

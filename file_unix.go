@@ -95,5 +95,8 @@ func writeStandard(h Handle, p []byte) (n int, err error, ok bool) {
 	return n, err, true
 }
 
+// saysClosed: what waits on a descriptor goes on when that is closed, with what it refers to.
+func saysClosed(error) bool { return false }
+
 // moreFollows: no system but Windows has messages in a File.
 func moreFollows(error) bool { return false }

@@ -241,7 +241,7 @@ func (m *Manager) run(ctx context.Context, op *Op) (int, error) {
 	w := m.calls.Get().(*waiter)
 	op.waiter = w
 	op.req.Flags |= driver.Inline
-	if m.drv.Submit(&op.req) {
+	if m.submit(op) {
 		op.waiter = nil
 		m.count(&m.counters.inline[op.req.Kind])
 		m.claim(op)
@@ -286,7 +286,7 @@ func (m *Manager) Start(op *Op, f func(op *Op)) error {
 // queue hands op, which has a callback or is stepped for, to the driver.
 func (m *Manager) queue(op *Op) {
 	op.req.Flags &^= driver.Inline
-	if m.drv.Submit(&op.req) {
+	if m.submit(op) {
 		m.count(&m.counters.inline[op.req.Kind])
 		m.finishInline(op)
 		return
@@ -294,6 +294,29 @@ func (m *Manager) queue(op *Op) {
 	if m.shared {
 		m.cancelLate()
 	}
+}
+
+// submit is Driver.Submit. A function of the user's in a Raw request may not return from it, but panic; then neither op nor what follows it
+// in its chain has begun.
+func (m *Manager) submit(op *Op) (done bool) {
+	if op.req.Kind != driver.Raw {
+		return m.drv.Submit(&op.req)
+	}
+	returned := false
+	defer func() {
+		switch {
+		case returned:
+		case op.chain != nil:
+			for _, op := range op.chain.ops {
+				m.abandon(op)
+			}
+		default:
+			m.abandon(op)
+		}
+	}()
+	done = m.drv.Submit(&op.req)
+	returned = true
+	return done
 }
 
 // cancelLate passes on a Close that came while an operation was submitted and so may not have found it: either Close sees it

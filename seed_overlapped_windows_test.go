@@ -67,7 +67,7 @@ func TestSeed_StartCallback(t *testing.T) {
 		buf := make([]byte, 4)
 		op := Overlapped("ReadFile", h, 1<<32+5, func(ov *windows.Overlapped) Started {
 			calls++
-			if ov.Internal != 0 || ov.InternalHigh != 0 || ov.Offset != 5 || ov.OffsetHigh != 1 {
+			if ov.HEvent == 0 != !s.synchronous || ov.InternalHigh != 0 || ov.Offset != 5 || ov.OffsetHigh != 1 {
 				t.Errorf("%+v", ov)
 			}
 			ov.OffsetHigh = 0

@@ -26,10 +26,16 @@ type Driver struct {
 	pin       runtime.Pinner
 	kept      int               // bytes of the blocks' bounces
 	staged    list              // owned mode: not yet started
+	starting  *file             // owned mode: what the request that is being started was submitted for, if that is a registered file
+	owner     uint32            // owned mode: the thread that it is locked to; 0: there is none yet
 	done      []*driver.Request // back, without a packet
 	polled    bool              // somebody waits for the port: see keep
 	files     []*file           // registered; nil: empty
 	bufs      [][]byte          // registered
+
+	unanswered list    // pending, and asked to end
+	lookout    lookout // for them
+	owed       int     // blocks that a packet will come for, though their request is back
 
 	entries []win32.OverlappedEntry // whoever is in Wait
 	alarm   alarm                   // the same
@@ -49,6 +55,7 @@ const defaultMaxThreads = 32 // where most disks are busy
 func Open(o driver.Options) (*Driver, error) {
 	d := &Driver{owned: o.Owned, byAddress: map[uintptr]*block{}}
 	d.handles.known = map[windows.Handle]*traits{}
+	d.positions.init()
 	d.workers.init(o.MaxThreads)
 	// As many threads as want to may run at once: those that leave the wait run other goroutines and count as running.
 	port, err := windows.CreateIoCompletionPort(windows.InvalidHandle, 0, 0, 1<<32-1)
@@ -80,24 +87,75 @@ func (d *Driver) Submit(r *driver.Request) bool {
 	if !d.owned {
 		return d.start(r)
 	}
-	d.staged.push(d.take(r, staged, target{}))
+	t, ok := target{}, true
+	if _, registered := r.FD.Registered(); registered { // it goes on with this one, whatever is registered meanwhile
+		t, ok = d.target(r.FD)
+	}
+	if !ok {
+		r.Err = windows.ERROR_INVALID_HANDLE
+		d.keep(r)
+		return false
+	}
+	d.staged.push(d.take(r, staged, t))
 	return false
 }
 
 // SubmitChain leaves chains to the manager: the system has none.
 func (d *Driver) SubmitChain([]*driver.Request) bool { return false }
 
-// Own implements driver.Driver. Any goroutine will do, one at a time.
-func (d *Driver) Own() error { return nil }
+// Own implements driver.Driver. The owner is locked to its thread, by which it is told from others: nothing else runs on that.
+func (d *Driver) Own() error {
+	if d.owned && d.owner == 0 {
+		runtime.LockOSThread()
+		d.owner = windows.GetCurrentThreadId()
+	}
+	return d.stranger()
+}
+
+// stranger is driver.ErrNotOwner if there is an owner, and the calling goroutine is another. It asks for the thread's number, 40 ns.
+func (d *Driver) stranger() error {
+	if d.owner != 0 && d.owner != windows.GetCurrentThreadId() {
+		return driver.ErrNotOwner
+	}
+	return nil
+}
 
 // Flush implements driver.Driver. It starts what owned mode has staged.
 func (d *Driver) Flush() error {
+	if err := d.Own(); err != nil || !d.owned {
+		return err
+	}
 	for b := d.staged.pop(); b != nil; b = d.staged.pop() {
-		if r := d.release(b); d.start(r) {
-			d.keep(r)
-		}
+		d.startStaged(b)
 	}
 	return nil
+}
+
+// startStaged starts the request of b, on the file that it was submitted for. If a start function does not return, the request comes back all the
+// same.
+func (d *Driver) startStaged(b *block) {
+	f := b.file
+	if f != nil {
+		f.uses++
+	}
+	r := d.release(b)
+	d.starting = f
+	back, returned := false, false
+	defer func() {
+		d.starting = nil
+		if f != nil {
+			f.uses--
+			f.closeUnused()
+		}
+		if !returned {
+			r.N, r.Err = 0, ErrNoReturn
+		}
+		if back || !returned {
+			d.keep(r)
+		}
+	}()
+	back = d.start(r)
+	returned = true
 }
 
 // start begins r, and reports whether it is done already.
@@ -127,18 +185,18 @@ func (d *Driver) Cancel(r *driver.Request) {
 	}
 }
 
-// CancelAll implements driver.Driver.
+// CancelAll implements driver.Driver. The newest come first: Wine finds those sooner (docs/decisions.md).
 func (d *Driver) CancelAll() {
 	d.lock()
 	defer d.unlock()
-	for _, b := range d.blocks {
-		if b.r != nil {
+	for i := len(d.blocks) - 1; i >= 0; i-- {
+		if b := d.blocks[i]; b.r != nil {
 			d.cancel(b)
 		}
 	}
 }
 
-// cancel ends b's request, or asks for it. The lock is held.
+// cancel ends b's request, or asks for it. The lock is held, but not throughout.
 func (d *Driver) cancel(b *block) {
 	b.r.State.Canceling = true
 	switch b.where {
@@ -147,18 +205,32 @@ func (d *Driver) cancel(b *block) {
 		b.r.Err = driver.ErrCanceled
 		d.keep(d.release(b))
 	case pending:
-		b.cancelPending()
+		d.cancelPending(b)
 	case onWorker:
 		d.cancelJob(b)
 	}
 	// submitting: the submitter looks again. posted: it is over. here: it ends by itself.
 }
 
-// cancelPending asks the system to end b. ERROR_NOT_FOUND says that it has ended, or is about to: its packet comes all the same.
-func (b *block) cancelPending() { windows.CancelIoEx(b.h, &b.ov) }
+// cancelPending asks the system to end b, which is pending. The lock is held, but not meanwhile: there may be many, and each takes a while.
+func (d *Driver) cancelPending(b *block) {
+	d.expect(b)
+	b.use()
+	h := b.h
+	d.unlock()
+	b.cancelIO(h)
+	d.lock()
+	d.unuse(b)
+}
+
+// cancelIO is CancelIoEx. ERROR_NOT_FOUND says that the call has ended, or is about to: its packet comes all the same.
+func (b *block) cancelIO(h windows.Handle) error { return windows.CancelIoEx(h, &b.ov) }
 
 // RegisterBuffers implements driver.Driver.
 func (d *Driver) RegisterBuffers(bufs [][]byte) error {
+	if err := d.stranger(); err != nil {
+		return err
+	}
 	d.lock()
 	defer d.unlock()
 	d.bufs = bufs
@@ -192,10 +264,17 @@ func (d *Driver) inFixedBuffer(r *driver.Request) bool {
 // Threads implements driver.Driver.
 func (d *Driver) Threads() int { return d.workers.threads() }
 
-// Close implements driver.Driver. It waits for the last worker to end, which may still be on its way out. Handles stay attached to
-// the port that is no more, as the system has it, and can be used through another driver's threads only.
+// Close implements driver.Driver. It waits for the last worker to end, which may still be on its way out, and for calls that nobody waits for any
+// more, since the system has their memory. Handles stay attached to the port that is no more, as the system has it, and can be used through
+// another driver's threads only.
 func (d *Driver) Close() error {
 	d.workers.wait()
+	for d.owed > 0 {
+		if _, err := d.Wait(nil, -1); err != nil {
+			return err
+		}
+	}
+	d.lookout.end()
 	retire(d.files)
 	d.afd.close()
 	for _, b := range d.blocks {
@@ -204,5 +283,8 @@ func (d *Driver) Close() error {
 		}
 	}
 	d.pin.Unpin()
+	if d.owner != 0 {
+		runtime.UnlockOSThread()
+	}
 	return windows.CloseHandle(d.port)
 }
