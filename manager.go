@@ -393,7 +393,7 @@ func (m *Manager) poke() {
 // descriptor is; on Windows it binds the handle to the completion port. Operations work on a handle that can't be attached as well
 // (opened without FILE_FLAG_OVERLAPPED, or another port's): a thread waits for each. [Manager.NewFile] and [Manager.OpenFile] attach by
 // themselves. Close an attached handle with [CloseHandle], or Detach it first: it is remembered under its number, and an operation on the
-// next handle that gets the number may else wait for ever. Detach undoes it where the system can.
+// next handle that gets the number may else wait until it is cancelled. Detach undoes it where the system can.
 func (m *Manager) Attach(h Handle) error { return m.onHandle("attach", h, m.drv.Attach) }
 
 // Detach ends what Attach began. The handle must have nothing in flight.

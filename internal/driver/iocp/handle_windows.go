@@ -61,7 +61,7 @@ func Ask[T any](question func() T) (answer T, ok bool) {
 // Attach implements driver.Driver: it binds h to the port, for as long as what h refers to is open, duplicates included; once more changes
 // nothing. Errors: ERROR_INVALID_HANDLE, driver.ErrNotOverlapped and driver.ErrOtherPort; after the latter two, requests work nevertheless,
 // on threads. An attached handle is remembered under its number, and nothing tells whose port a handle has: who closes it past the driver
-// detaches it first, or a request on the next handle of that number may wait for a packet that never comes.
+// detaches it first, or a request on the next handle of that number may wait for a packet that never comes, until it is cancelled.
 func (d *Driver) Attach(h driver.Handle) error {
 	t, err := d.probe(windows.Handle(h))
 	if err == driver.ErrOtherPort {
