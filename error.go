@@ -70,8 +70,9 @@ var (
 	// ErrInvalidOp says that an Op lacks what its kind needs: it was not made by a constructor of this package, or SQE or
 	// Overlapped got no function.
 	ErrInvalidOp error = &sentinel{"invalid operation", fs.ErrInvalid}
-	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner. Io_uring and completion ports
-	// tell, by the thread, from all but Start, Cancel and the like, which only queue; the pool cannot.
+	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner. Io_uring tells, by the
+	// thread, from all but Start, Cancel and the like, which only queue; the pool and completion ports cannot, so that two goroutines at a time do
+	// damage there.
 	ErrNotOwner = errors.New("caller-driven manager used by a goroutine that does not own it")
 	// ErrNotCallerDriven says that Step was called on a threaded manager, which steps by itself.
 	ErrNotCallerDriven = errors.New("manager is threaded: it steps by itself")

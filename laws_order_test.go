@@ -76,7 +76,7 @@ func within(t *testing.T, f func()) {
 // What is refused because its caller is not the owner is not carried out later.
 func TestLaw2_DoOfAStranger(t *testing.T) {
 	forCallerDriven(t, func(t *testing.T, c Config) {
-		if c.Backend == BackendPool {
+		if c.Backend != BackendIOUring {
 			return // cannot tell, see ErrNotOwner
 		}
 		m := open(t, c)

@@ -150,10 +150,10 @@ var messageReads = []struct {
 
 // onMessages runs f with each of messageReads, and a function that writes a message to the other end, before the read or while it waits.
 func onMessages(t *testing.T, f func(t *testing.T, put func(message string), read func(buf []byte) (int, error), end func())) {
-	for _, c := range messageReads {
-		for _, early := range []bool{false, true} {
-			t.Run(map[bool]string{false: c.name, true: c.name + ", waiting"}[early], func(t *testing.T) {
-				onPipes(t, true, func(t *testing.T, m *Manager, s pipeSort) {
+	onPipes(t, true, func(t *testing.T, m *Manager, s pipeSort) {
+		for _, c := range messageReads {
+			for _, early := range []bool{false, true} {
+				t.Run(map[bool]string{false: c.name, true: c.name + ", waiting"}[early], func(t *testing.T) {
 					server, client := s.pair(t, m)
 					file := fileOf(t, m, client)
 					put := func(message string) {
@@ -173,9 +173,9 @@ func onMessages(t *testing.T, f func(t *testing.T, put func(message string), rea
 						t.Error(err)
 					}
 				})
-			})
+			}
 		}
-	}
+	})
 }
 
 // TestHazard09MoreDataCarriesData: a buffer that is too small gets what fits, the error says that there is more, and the next read gets it.

@@ -161,15 +161,16 @@ func TestHazard11WhatThePortSays(t *testing.T) {
 				t.Errorf("%d, %v", n, err)
 			}
 		}
-		closed := make(chan error)
-		go func() { closed <- windows.CloseHandle(d.port) }()
-		_, err := d.Wait(batch, -1)
-		if err := <-closed; err != nil {
-			t.Error(err)
-		}
-		if err != windows.ERROR_ABANDONED_WAIT_0 && err != windows.ERROR_INVALID_HANDLE {
+		ended := make(chan error)
+		go func() {
+			_, err := d.Wait(batch, -1)
+			ended <- err
+		}()
+		windows.CloseHandle(d.port)
+		if err := <-ended; err != windows.ERROR_ABANDONED_WAIT_0 && err != windows.ERROR_INVALID_HANDLE {
 			t.Errorf("%v", err)
 		}
+		var err error
 		if d.port, err = windows.CreateIoCompletionPort(windows.InvalidHandle, 0, 0, 0); err != nil { // for Close
 			t.Fatal(err)
 		}

@@ -27,7 +27,6 @@ type Driver struct {
 	kept      int               // bytes of the blocks' bounces
 	staged    list              // owned mode: not yet started
 	starting  *file             // owned mode: what the request that is being started was submitted for, if that is a registered file
-	owner     uint32            // owned mode: the thread that it is locked to; 0: there is none yet
 	done      []*driver.Request // back, without a packet
 	polled    bool              // somebody waits for the port: see keep
 	files     []*file           // registered; nil: empty
@@ -103,28 +102,11 @@ func (d *Driver) Submit(r *driver.Request) bool {
 // SubmitChain leaves chains to the manager: the system has none.
 func (d *Driver) SubmitChain([]*driver.Request) bool { return false }
 
-// Own implements driver.Driver. The owner is locked to its thread, by which it is told from others: nothing else runs on that.
-func (d *Driver) Own() error {
-	if d.owned && d.owner == 0 {
-		runtime.LockOSThread()
-		d.owner = windows.GetCurrentThreadId()
-	}
-	return d.stranger()
-}
-
-// stranger is driver.ErrNotOwner if there is an owner, and the calling goroutine is another. It asks for the thread's number, 40 ns.
-func (d *Driver) stranger() error {
-	if d.owner != 0 && d.owner != windows.GetCurrentThreadId() {
-		return driver.ErrNotOwner
-	}
-	return nil
-}
+// Own implements driver.Driver. Any goroutine will do, one at a time: see docs/decisions.md.
+func (d *Driver) Own() error { return nil }
 
 // Flush implements driver.Driver. It starts what owned mode has staged.
 func (d *Driver) Flush() error {
-	if err := d.Own(); err != nil || !d.owned {
-		return err
-	}
 	for b := d.staged.pop(); b != nil; b = d.staged.pop() {
 		d.startStaged(b)
 	}
@@ -228,9 +210,6 @@ func (b *block) cancelIO(h windows.Handle) error { return windows.CancelIoEx(h, 
 
 // RegisterBuffers implements driver.Driver.
 func (d *Driver) RegisterBuffers(bufs [][]byte) error {
-	if err := d.stranger(); err != nil {
-		return err
-	}
 	d.lock()
 	defer d.unlock()
 	d.bufs = bufs
@@ -283,8 +262,5 @@ func (d *Driver) Close() error {
 		}
 	}
 	d.pin.Unpin()
-	if d.owner != 0 {
-		runtime.UnlockOSThread()
-	}
 	return windows.CloseHandle(d.port)
 }

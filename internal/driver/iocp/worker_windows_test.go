@@ -141,7 +141,16 @@ func TestCancelOfWhatWaitsForAPosition(t *testing.T) {
 		lock := d.positions.of(windows.Handle(h))
 		lock <- struct{}{} // as if another had it
 		first, second := newRead(h), newRead(h)
-		starts(t, d, first, second)
+		starts(t, d, first)
+		waits := func() bool {
+			d.workers.mu.Lock()
+			defer d.workers.mu.Unlock()
+			return d.blocks[first.State.Slot-1].stop != nil
+		}
+		for !waits() {
+			runtime.Gosched()
+		}
+		starts(t, d, second)
 		cancel(d, first)
 		if awaits(t, d, first); first.N != 0 || first.Err != driver.ErrCanceled {
 			t.Errorf("%d, %v", first.N, first.Err)
