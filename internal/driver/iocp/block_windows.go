@@ -37,9 +37,9 @@ type block struct {
 	unanswered bool   // it is in Driver.unanswered
 	silent     bool   // the system was done with it at the last look, and its packet was not there
 	users      int    // who use it without the lock: it must not begin a new life
-	spoiled    bool   // it must not begin a new life for good: see abandon
+	spoiled    bool   // it never begins a new life: its worker's start function has not returned
 
-	owed *driver.Ext // limbo: a packet will come, and until then the system may use what this refers to
+	owed *driver.Ext // limbo: the system may still use what this refers to
 
 	// The worker's part: workers.mu.
 	job          job

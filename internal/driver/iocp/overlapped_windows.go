@@ -180,7 +180,7 @@ func execRaw(d *Driver, b *block) (int, error) {
 	returned := false
 	defer func() {
 		if !returned { // runtime.Goexit; see abandon
-			b.spoiled = true
+			b.spoiled, b.owed = true, b.r.Ext
 			if b.cancelIO(b.h) == nil {
 				b.wait()
 			}

@@ -180,7 +180,6 @@ func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
 			b.owed = nil
 			d.owed--
 		}
-		b.spoiled = false
 		d.free(b)
 	}
 	return nil // one that was not to come: another brings this request back

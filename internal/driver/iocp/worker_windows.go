@@ -53,7 +53,7 @@ type job uint8
 
 const (
 	noJob   job = iota
-	queued      // in workers.queue
+	queued      // in its lane's queue
 	running     // with a worker
 	over        // its packet is on the way
 )
