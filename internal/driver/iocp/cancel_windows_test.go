@@ -105,7 +105,8 @@ func TestCancelFindsWhatHasNoPacket(t *testing.T) {
 	})
 }
 
-// TestCancelAllLetsOthersWork: the driver's lock is not held while the system is asked to end one request after the other.
+// TestCancelAllLetsOthersWork: the driver's lock is not held while the system is asked to end one request after the other. Whoever takes it may be too
+// late to see that, so that there are many rounds.
 func TestCancelAllLetsOthersWork(t *testing.T) {
 	d, err := Open(driver.Options{})
 	if err != nil {
@@ -115,37 +116,41 @@ func TestCancelAllLetsOthersWork(t *testing.T) {
 	if err := d.Attach(h); err != nil {
 		t.Fatal(err)
 	}
-	const all = 2000
-	rs := make([]*driver.Request, all)
+	rs := make([]*driver.Request, 500)
 	for i := range rs {
 		rs[i] = newRead(h)
 	}
-	starts(t, d, rs...)
-	done := make(chan bool)
-	go func() {
-		d.CancelAll()
-		close(done)
-	}()
 	between := false
-	for asked := 0; asked < all && !between; {
-		asked = 0
-		d.lock()
-		for _, r := range rs {
-			if r.State.Canceling {
-				asked++
+	for range 50 {
+		starts(t, d, rs...)
+		done := make(chan bool)
+		go func() {
+			d.CancelAll()
+			close(done)
+		}()
+		for asked := 0; asked < len(rs) && !between; {
+			asked = 0
+			d.lock()
+			for _, r := range rs {
+				if r.State.Canceling {
+					asked++
+				}
+			}
+			d.unlock()
+			between = 0 < asked && asked < len(rs)
+		}
+		<-done
+		for _, r := range next(t, d, len(rs)) {
+			if r.Err != driver.ErrCanceled {
+				t.Fatalf("%d, %v", r.N, r.Err)
 			}
 		}
-		d.unlock()
-		between = 0 < asked && asked < all
+		if between {
+			break
+		}
 	}
-	<-done
 	if !between {
 		t.Error("all are asked, or none")
-	}
-	for _, r := range next(t, d, all) {
-		if r.Err != driver.ErrCanceled {
-			t.Fatalf("%d, %v", r.N, r.Err)
-		}
 	}
 	if err := d.Close(); err != nil {
 		t.Error(err)

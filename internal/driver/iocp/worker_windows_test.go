@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/windows"
@@ -80,7 +81,7 @@ func TestLanes(t *testing.T) {
 				t.Errorf("%v: %d, %v", r.Kind, r.N, r.Err)
 			}
 		}
-		if order[2] != reads[4] || order[3] != reads[5] {
+		if slices.Index(order, reads[4]) > slices.Index(order, reads[5]) {
 			t.Error("they came out of their order")
 		}
 		d.CancelAll()
