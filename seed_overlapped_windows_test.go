@@ -13,6 +13,14 @@ import (
 )
 
 // The rows of the seed that are Windows alone, see seed_test.go. What CbNone means is a table in internal/driver/iocp.
+func init() {
+	seedRows = append(seedRows,
+		seedRow{"withOverlapped, withOverlappedEx: any call", []func(*testing.T){TestSeed_withOverlapped}},
+		seedRow{"StartCallback", []func(*testing.T){TestSeed_StartCallback}},
+		seedRow{"CbResult", []func(*testing.T){TestSeed_CbResult}},
+		seedRow{"CompletionCallback: status, error and count", []func(*testing.T){TestSeed_CompletionCallback}},
+	)
+}
 
 // seedFile is a file that holds ten digits.
 func seedFile(t *testing.T, m *Manager, s pipeSort) Handle {
