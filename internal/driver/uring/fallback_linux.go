@@ -3,6 +3,8 @@ package uring
 import (
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ringport/ringport/internal/driver"
 	"github.com/ringport/ringport/internal/driver/pool"
 )
@@ -19,6 +21,36 @@ func (d *Driver) fallBack(r *driver.Request) bool {
 		d.threads <- struct{}{}
 		pool.Exec(r)
 		<-d.threads
+		d.fell(r)
+	}()
+	return false
+}
+
+// waits reports whether r is an open that may wait for a peer, as a FIFO's does.
+func waits(r *driver.Request) bool {
+	return r.Kind == driver.Open && r.Flags&driver.Waits != 0 && r.Arg&unix.O_NONBLOCK == 0
+}
+
+// openOutside carries out an open that may wait on a thread of its own. The ring would answer as O_NONBLOCK does, unless a worker of the
+// kernel made the call. But the kernel gives up making a worker if signals keep coming, as the Go runtime's do, and what is queued then
+// stays where it is until one is free (Linux 6.18, queue_create_worker_retry): those that wait for a peer never are.
+func (d *Driver) openOutside(r *driver.Request) (done bool) {
+	d.lock()
+	d.hold(r)
+	if r.Asked.Load() { // the cancel came too early to find r
+		d.cancel(r)
+	}
+	d.unlock()
+	go func() {
+		d.threads <- struct{}{}
+		slow := d.opens.Slow(r)
+		if slow {
+			<-d.threads
+		}
+		d.opens.Run(r)
+		if !slow {
+			<-d.threads
+		}
 		d.fell(r)
 	}()
 	return false
@@ -41,6 +73,13 @@ func (d *Driver) takeFallen(batch []*driver.Request) int {
 		d.signal()
 	}
 	d.fallMu.Unlock()
+	d.lock()
+	for _, r := range batch[:n] {
+		if d.inFlight(r) { // openOutside has left it a slot, for Cancel
+			d.release(r)
+		}
+	}
+	d.unlock()
 	return n
 }
 

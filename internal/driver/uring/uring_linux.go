@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/driver/pool"
 	"github.com/ringport/ringport/internal/ring"
 )
 
@@ -49,9 +50,8 @@ type Driver struct {
 	// their next request at once, need not enter the kernel one by one.
 	gathering atomic.Bool
 	woken     atomic.Bool
-	waits     atomic.Int32  // opens in flight that may wait for a FIFO's peer, each in a kernel worker
-	workers   atomic.Int32  // the kernel's bound on its workers, as set; zero: the kernel's own
 	threads   chan struct{} // one token for each request that the ring cannot do, while it blocks a thread
+	opens     *pool.Opens   // those that may wait for a peer
 	fallen    []*driver.Request
 	fallMu    sync.Mutex // over fallen
 
@@ -109,13 +109,13 @@ func Open(o driver.Options) (*Driver, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	d := &Driver{ring: r, owned: o.Owned, eventFD: -1, threads: make(chan struct{}, max(o.MaxThreads, 1))}
+	d := &Driver{ring: r, owned: o.Owned, eventFD: -1, threads: make(chan struct{}, max(o.MaxThreads, 1)), opens: pool.NewOpens()}
 	d.tellFD.Store(-1)
 	if r.Features&needed != needed {
 		r.Close()
 		return nil, &driver.UnavailableError{Backend: Name, Reason: "the kernel is older than Linux 5.12", Err: unix.ENOSYS}
 	}
-	d.setWorkers(int32(o.MaxThreads))
+	r.SetMaxWorkers(uint32(max(o.MaxThreads, fewestWorkers)), 0) // best effort: it came with Linux 5.15
 	if d.ops, err = r.Probe(); err == nil {
 		if d.owned {
 			d.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
@@ -176,6 +176,9 @@ func (d *Driver) unlock() {
 
 // Submit implements driver.Driver.
 func (d *Driver) Submit(r *driver.Request) bool {
+	if waits(r) {
+		return d.openOutside(r)
+	}
 	how := &table[r.Kind]
 	if !d.ops.Has(how.opcode) {
 		return d.fallBack(r)
@@ -190,9 +193,6 @@ func (d *Driver) Submit(r *driver.Request) bool {
 		if r.Err = d.own(); r.Err != nil {
 			return true
 		}
-	}
-	if waits(r) {
-		d.makeRoomToWait()
 	}
 	if d.owned {
 		return d.queue(r, how)
@@ -219,29 +219,8 @@ func (d *Driver) Submit(r *driver.Request) bool {
 	return false
 }
 
-// waits reports whether r is an open that a kernel worker does, since it may wait for a FIFO's peer.
-func waits(r *driver.Request) bool {
-	return r.Kind == driver.Open && r.Flags&driver.Waits != 0 && r.Arg&unix.O_NONBLOCK == 0
-}
-
-// spareWorkers is how many kernel workers there are beside those that may be stuck in opens: without a bound of our own, fewer
-// syncs run at a time than the disk could merge (8 on two processors).
-const spareWorkers = 16
-
-// makeRoomToWait lets the kernel have a worker for each open that waits, so that none of them holds up other work.
-func (d *Driver) makeRoomToWait() {
-	need := d.waits.Load() + 1 + spareWorkers
-	if have := d.workers.Load(); have != 0 && need > have {
-		d.setWorkers(2 * need)
-	}
-}
-
-// setWorkers bounds the kernel's workers. Best effort: it came with Linux 5.15.
-func (d *Driver) setWorkers(n int32) {
-	if n = max(n, spareWorkers); d.ring.SetMaxWorkers(uint32(n), 0) == nil {
-		d.workers.Store(n)
-	}
-}
+// fewestWorkers is the least bound for the kernel's workers. Fewer would run fewer syncs at a time than the disk could merge.
+const fewestWorkers = 16
 
 // queue writes r's submission.
 func (d *Driver) queue(r *driver.Request, how *entry) (done bool) {
@@ -290,9 +269,6 @@ func (d *Driver) hold(r *driver.Request) uint64 {
 	s := &d.slots[i]
 	s.req = r
 	r.State.Slot = i + 1
-	if waits(r) {
-		d.waits.Add(1)
-	}
 	return uint64(s.gen)<<32 | uint64(i+1)
 }
 
@@ -310,9 +286,6 @@ func (d *Driver) inFlight(r *driver.Request) bool {
 // release takes r out of its slot: nothing in the kernel refers to it any more. A new generation makes late answers to old
 // questions harmless.
 func (d *Driver) release(r *driver.Request) {
-	if waits(r) {
-		d.waits.Add(-1)
-	}
 	i := r.State.Slot - 1
 	s := &d.slots[i]
 	*s = slot{gen: (s.gen + 1) & genMask}
@@ -397,11 +370,8 @@ func (d *Driver) SubmitChain(rs []*driver.Request) bool {
 	}
 	for i, r := range rs {
 		how := &table[r.Kind]
-		if !d.ops.Has(how.opcode) || how.linkGoesOn && i+1 < len(rs) || how.prepare != nil && how.prepare(r) != nil {
+		if !d.ops.Has(how.opcode) || waits(r) || how.linkGoesOn && i+1 < len(rs) || how.prepare != nil && how.prepare(r) != nil {
 			return false
-		}
-		if waits(r) {
-			d.makeRoomToWait()
 		}
 	}
 	if d.owned {

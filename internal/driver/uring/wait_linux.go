@@ -290,6 +290,10 @@ func (d *Driver) Cancel(r *driver.Request) {
 
 // cancel cancels r, which is in flight. The lock is held.
 func (d *Driver) cancel(r *driver.Request) {
+	if waits(r) {
+		d.opens.Cancel(r)
+		return
+	}
 	r.State.Canceling = true
 	if s := &d.slots[r.State.Slot-1]; s.hungry {
 		s.hungry = false
