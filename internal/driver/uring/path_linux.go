@@ -35,9 +35,14 @@ func preparePath(r *driver.Request) error {
 	return err
 }
 
+// fillOpen leaves an open that would wait if its path named a FIFO by now to a worker of the kernel. The ring itself would answer as O_NONBLOCK
+// does.
 func fillOpen(sqe *ring.SQE, r *driver.Request) {
 	sqe.Opcode, sqe.Addr, sqe.Len = ring.OpOpenat, r.Ext.Platform.(*paths).address(), r.Arg2
 	sqe.OpFlags = r.Arg | unix.O_CLOEXEC | unix.O_LARGEFILE
+	if waits(r) {
+		sqe.Flags |= ring.SQEAsync
+	}
 	target(sqe, r.FD)
 }
 

@@ -70,6 +70,8 @@ type slot struct {
 	gen uint32
 	// polling: what is in the kernel is a poll for readiness, after which the request is started again.
 	polling bool
+	// outside: the kernel does not have it, see openOutside.
+	outside bool
 	// answered: the result is in, and the kernel will answer once more (IORING_CQE_F_MORE); the request is its until then.
 	answered bool
 	// hungry: the request waits for a buffer, and the kernel does not have it.
@@ -176,9 +178,6 @@ func (d *Driver) unlock() {
 
 // Submit implements driver.Driver.
 func (d *Driver) Submit(r *driver.Request) bool {
-	if waits(r) {
-		return d.openOutside(r)
-	}
 	how := &table[r.Kind]
 	if !d.ops.Has(how.opcode) {
 		return d.fallBack(r)
@@ -188,6 +187,9 @@ func (d *Driver) Submit(r *driver.Request) bool {
 			r.Err = err
 			return true
 		}
+	}
+	if waitsForPeer(r) {
+		return d.openOutside(r)
 	}
 	if d.owned && !d.ready {
 		if r.Err = d.own(); r.Err != nil {
@@ -370,7 +372,7 @@ func (d *Driver) SubmitChain(rs []*driver.Request) bool {
 	}
 	for i, r := range rs {
 		how := &table[r.Kind]
-		if !d.ops.Has(how.opcode) || waits(r) || how.linkGoesOn && i+1 < len(rs) || how.prepare != nil && how.prepare(r) != nil {
+		if !d.ops.Has(how.opcode) || how.linkGoesOn && i+1 < len(rs) || how.prepare != nil && how.prepare(r) != nil || waitsForPeer(r) {
 			return false
 		}
 	}

@@ -290,7 +290,7 @@ func (d *Driver) Cancel(r *driver.Request) {
 
 // cancel cancels r, which is in flight. The lock is held.
 func (d *Driver) cancel(r *driver.Request) {
-	if waits(r) {
+	if d.slots[r.State.Slot-1].outside {
 		d.opens.Cancel(r)
 		return
 	}
