@@ -68,12 +68,13 @@ func (d *Driver) openOutside(r *driver.Request) (done bool) {
 	d.unlock()
 	go func() {
 		d.threads <- struct{}{}
-		slow := d.opens.Slow(r)
-		if slow {
+		if d.opens.Slow(r) { // it may wait for ever, and holds up nobody
 			<-d.threads
-		}
-		d.opens.Run(r)
-		if !slow {
+			d.waiting.Add(1)
+			d.opens.Run(r)
+			d.waiting.Add(-1)
+		} else {
+			d.opens.Run(r)
 			<-d.threads
 		}
 		d.fell(r)

@@ -52,6 +52,7 @@ type Driver struct {
 	woken     atomic.Bool
 	threads   chan struct{} // one token for each request that the ring cannot do, while it blocks a thread
 	opens     *pool.Opens   // those that may wait for a peer
+	waiting   atomic.Int32  // of these, how many block a thread beside those that threads counts
 	fallen    []*driver.Request
 	fallMu    sync.Mutex // over fallen
 
@@ -487,7 +488,7 @@ func (d *Driver) Wake() {
 }
 
 // Threads implements driver.Driver.
-func (d *Driver) Threads() int { return len(d.threads) }
+func (d *Driver) Threads() int { return len(d.threads) + int(d.waiting.Load()) }
 
 // Close implements driver.Driver. The ring goes first, so that nothing in the kernel can write into what is let go after it.
 func (d *Driver) Close() error {
