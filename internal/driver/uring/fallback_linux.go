@@ -38,7 +38,7 @@ const resolveCached = 0x20
 // waitsForPeer reports whether r, which is prepared, may wait for a peer by what its path names: a FIFO, a device, or something that the
 // system can't tell without a wait.
 func waitsForPeer(r *driver.Request) bool {
-	if !waits(r) {
+	if _, registered := r.FD.Registered(); registered || !waits(r) {
 		return false
 	}
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | uint64(r.Arg&unix.O_NOFOLLOW), Resolve: resolveCached}
