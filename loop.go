@@ -23,9 +23,9 @@ type loopState struct {
 	batch   []*driver.Request
 	next, n int
 
-	inline fifo[*Op]      // back without a completion
-	calls  fifo[*Op]      // delivered, callbacks to run
-	due    fifo[*Timeout] // expired
+	inline fifo[*Op]    // back without a completion
+	calls  fifo[*Op]    // delivered, callbacks to run
+	due    fifo[func()] // of expired timeouts and from posted
 
 	// The context whose end wakes the loop, by its Done channel, and how to end that. It is kept from one Do to the next, which
 	// often has the same.
@@ -53,7 +53,7 @@ func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 func (m *Manager) stepOwned(limit time.Duration) (ran int, err error) {
 	l := &m.loop
 	ran = m.runOwed()
-	wait := m.timeouts.takeDue(&l.due)
+	wait := m.takeDue()
 	ran += m.runDue()
 	switch {
 	case l.released: // by a callback
@@ -74,8 +74,14 @@ func (m *Manager) stepOwned(limit time.Duration) (ran int, err error) {
 		l.batch = make([]*driver.Request, 2*len(l.batch))
 		l.next, l.n = 0, 0
 	}
-	m.timeouts.takeDue(&l.due)
+	m.takeDue()
 	return ran + m.runDue(), nil
+}
+
+// takeDue moves what is due to the owner's list, and returns how long it is to the next timeout, negative if there is none.
+func (m *Manager) takeDue() (next time.Duration) {
+	m.posted.take(&m.loop.due)
+	return m.timeouts.takeDue(&m.loop.due)
 }
 
 // runOwed delivers what came back and runs its callbacks.
@@ -120,8 +126,8 @@ func (m *Manager) runOwed() (ran int) {
 }
 
 func (m *Manager) runDue() (ran int) {
-	for t, ok := m.loop.due.pop(); ok; t, ok = m.loop.due.pop() {
-		t.f()
+	for f, ok := m.loop.due.pop(); ok; f, ok = m.loop.due.pop() {
+		f()
 		ran++
 	}
 	return ran
@@ -181,7 +187,8 @@ func (m *Manager) closeOwned() error {
 	}
 	m.loop.closed = true
 	m.watch(context.Background())
-	m.loop.due = fifo[*Timeout]{}
+	m.loop.due = fifo[func()]{}
+	consoles.end(m)
 	m.timeouts.stopAll()
 	for l := &m.loop; l.live > 0 || l.next < l.n || !l.calls.empty() || !l.inline.empty(); {
 		m.drv.CancelAll()

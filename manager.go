@@ -34,8 +34,9 @@ type Manager struct {
 	workers  workers   // threaded
 	loop     loopState // caller-driven: the owner's
 
-	ready readyList // threaded: operations done inline whose callback is the loop's to run
-	calls sync.Pool // *waiter
+	ready  readyList // threaded: operations done inline whose callback is the loop's to run
+	posted posted
+	calls  sync.Pool // *waiter
 }
 
 // closedBit in Manager.live: no new operation is accepted.
@@ -450,7 +451,8 @@ func (m *Manager) Pollable() (h Handle, ok bool) {
 }
 
 // Close cancels everything in flight, waits for it, lets the last callbacks run, ends the workers and releases the ring or
-// pool. Pending timeouts never fire. A second Close returns ErrManagerClosed. In a callback it does all of that but wait
+// pool. Pending timeouts never fire, and console events
+// are handled no more. A second Close returns ErrManagerClosed. In a callback it does all of that but wait
 // for that very callback.
 func (m *Manager) Close() error {
 	if !m.shared {
@@ -472,6 +474,7 @@ func (m *Manager) Close() error {
 		}
 	}
 	m.timeouts.stopAll()
+	consoles.end(m)
 	m.drv.CancelAll() // what reaches the driver later is cancelled by cancelLate
 	m.workers.fillIn(m)
 	<-m.drained

@@ -42,6 +42,8 @@ var seedRows = []seedRow{
 		TestTimeout_ReportsWhetherPending, TestTimeout_AgainstAModel, TestTimeout_EveryArmingEndsOnce,
 		TestTimeout_WakesOnlyForTheEarliest, TestTimeout_PanicIsNotSwallowed}},
 	{"runExpiredTimeouts, fromTimeout", []func(*testing.T){TestTimeout_Order, TestTimeout_NextTimeoutIsExact, TestTimeout_EndsTheWait}},
+	{"ConsoleEvent, start_console_handler, toWin32ConsoleEvent, win32ConsoleHandler", []func(*testing.T){TestHandleConsole_Events,
+		TestHandleConsole_Hangs, TestHandleConsole_PanicIsNotSwallowed}},
 	{"threaded and non-threaded modes", []func(*testing.T){TestLaw9_OneContract}},
 	{"Note [Memory Management]", []func(*testing.T){TestLaw2_HeldUntilCompletion, TestLaw2_StackMoves, TestStress}},
 	{"GHC.Event.Windows.Clock", []func(*testing.T){TestSeed_Clock}},

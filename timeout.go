@@ -91,7 +91,7 @@ func (t *Timeout) Stop() (wasPending bool) {
 func (ts *timeouts) now() int64 { return clock.Nanos() - ts.start }
 
 // takeDue moves the expired timeouts into due, and returns how long it is to the next, negative if there is none.
-func (ts *timeouts) takeDue(due *fifo[*Timeout]) (next time.Duration) {
+func (ts *timeouts) takeDue(due *fifo[func()]) (next time.Duration) {
 	ts.lock()
 	defer ts.unlock()
 	if ts.queue.Len() == 0 {
@@ -103,7 +103,7 @@ func (ts *timeouts) takeDue(due *fifo[*Timeout]) (next time.Duration) {
 		if t == nil {
 			break
 		}
-		due.push(t.Value)
+		due.push(t.Value.f)
 		atomic.AddInt64(&ts.m.counters.timeouts, 1)
 	}
 	return ts.until(now)

@@ -28,8 +28,8 @@ type workers struct {
 	turnFree bool // no worker has the turn, all are in callbacks
 	stopping bool
 	all      map[*worker]struct{}
-	calls    fifo[*Op]      // done, their callbacks to be run
-	due      fifo[*Timeout] // expired, to be run
+	calls    fifo[*Op]    // done, their callbacks to be run
+	due      fifo[func()] // of expired timeouts and from posted, to be run
 }
 
 type worker struct {
@@ -37,9 +37,9 @@ type worker struct {
 	hasTurn   bool
 	turn      chan struct{}
 	batch     []*driver.Request
-	calls     fifo[*Op]      // collected, for the list
-	due       fifo[*Timeout] // the same
-	ready     []*Op          // the readyList's other half
+	calls     fifo[*Op]    // collected, for the list
+	due       fifo[func()] // the same
+	ready     []*Op        // the readyList's other half
 }
 
 // fifo is a list that keeps nothing reachable that has left it, and allocates only to grow.
@@ -109,12 +109,12 @@ func (m *Manager) work(w *worker) {
 	}()
 	m.workers.setGoroutine(w)
 	for {
-		op, t, wait := m.workers.next(m, w)
+		op, due, wait := m.workers.next(m, w)
 		switch {
 		case op != nil:
 			m.callBack(op)
-		case t != nil:
-			t.f()
+		case due != nil:
+			due()
 		case wait:
 			m.collect(w)
 		default:
@@ -131,21 +131,21 @@ func (p *workers) setGoroutine(w *worker) {
 	p.mu.Unlock()
 }
 
-// next puts what w has collected into the list, and says what w is to do: run a callback or a timeout, wait in the driver,
-// or end. It sleeps while there is nothing to do.
-func (p *workers) next(m *Manager, w *worker) (op *Op, t *Timeout, wait bool) {
+// next puts what w has collected into the list, and says what w is to do: run a callback or what is due, wait in the
+// driver, or end. It sleeps while there is nothing to do.
+func (p *workers) next(m *Manager, w *worker) (op *Op, due func(), wait bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls.take(&w.calls)
 	p.due.take(&w.due)
 	for {
 		var ok bool
-		if t, ok = p.due.pop(); !ok {
+		if due, ok = p.due.pop(); !ok {
 			op, ok = p.calls.pop()
 		}
 		if ok {
 			p.handOn(m, w)
-			return op, t, false
+			return op, due, false
 		}
 		switch {
 		case p.stopping:
@@ -229,6 +229,7 @@ func (p *workers) count() (total, idle int) {
 // collect is one round of the worker that has the turn: take what is due, wait, and claim what came back.
 func (m *Manager) collect(w *worker) {
 	wait := m.timeouts.takeDue(&w.due)
+	m.posted.take(&w.due)
 	m.ready.take(w, m)
 	if !w.due.empty() || !w.calls.empty() {
 		wait = 0 // no reason to leave the others out: a timeout that sets itself again must not starve them

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport"
-	"github.com/ringport/ringport/cmd/ringport/internal/consoletest"
+	"github.com/ringport/ringport/internal/win32/consoletest"
 )
 
 // What this system says in its own way.

@@ -61,6 +61,28 @@ import (
 // TimerHighResolution is CREATE_WAITABLE_TIMER_HIGH_RESOLUTION.
 const TimerHighResolution = 2
 
+// SetConsoleCtrlHandler installs a handler of console events, the address of a PHANDLER_ROUTINE, or takes it away. The system holds a lock
+// while it calls handlers, which this call wants too.
+//
+//sys	SetConsoleCtrlHandler(handler uintptr, add bool) (err error) = kernel32.SetConsoleCtrlHandler
+
+// ReadConsole reads UTF-16 from the console's input: a line, or in raw mode what has been typed, at least one character. Where Ctrl-C ends it,
+// it succeeds with none.
+func ReadConsole(console windows.Handle, buf []uint16, control *ReadConsoleControl) (n int, err error) {
+	control.Length = uint32(unsafe.Sizeof(*control))
+	var read uint32
+	err = readConsole(console, &buf[0], uint32(len(buf)), &read, control)
+	return int(read), err
+}
+
+// ReadConsoleControl is CONSOLE_READCONSOLE_CONTROL, in characters. InitialChars of the buffer are edited as if they had been typed and
+// shown. A control character whose bit is set in CtrlWakeupMask ends the read, and is read.
+type ReadConsoleControl struct {
+	Length, InitialChars, CtrlWakeupMask, ControlKeyState uint32
+}
+
+//sys	readConsole(console windows.Handle, buf *uint16, size uint32, read *uint32, control *ReadConsoleControl) (err error) = kernel32.ReadConsoleW
+
 // MemoryStatus asks for what the system has of memory: GlobalMemoryStatusEx.
 func MemoryStatus() (m MemoryStatusEx, err error) {
 	m.Length = uint32(unsafe.Sizeof(m))

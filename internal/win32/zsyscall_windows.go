@@ -49,8 +49,10 @@ var (
 	procQueryPerformanceCounter   = modkernel32.NewProc("QueryPerformanceCounter")
 	procQueryPerformanceFrequency = modkernel32.NewProc("QueryPerformanceFrequency")
 	procReOpenFile                = modkernel32.NewProc("ReOpenFile")
+	procReadConsoleW              = modkernel32.NewProc("ReadConsoleW")
 	procReadFile                  = modkernel32.NewProc("ReadFile")
 	procReadFileScatter           = modkernel32.NewProc("ReadFileScatter")
+	procSetConsoleCtrlHandler     = modkernel32.NewProc("SetConsoleCtrlHandler")
 	procTransactNamedPipe         = modkernel32.NewProc("TransactNamedPipe")
 	procWriteFile                 = modkernel32.NewProc("WriteFile")
 	procWriteFileGather           = modkernel32.NewProc("WriteFileGather")
@@ -125,6 +127,14 @@ func ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (ag
 	return
 }
 
+func readConsole(console windows.Handle, buf *uint16, size uint32, read *uint32, control *ReadConsoleControl) (err error) {
+	r1, _, e1 := syscall.SyscallN(procReadConsoleW.Addr(), uintptr(console), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(read)), uintptr(unsafe.Pointer(control)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
 func ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procReadFile.Addr(), uintptr(h), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
 	if r1 == 0 {
@@ -135,6 +145,18 @@ func ReadFile(h windows.Handle, buf *byte, size uint32, done *uint32, overlapped
 
 func ReadFileScatter(h windows.Handle, segments *uint64, size uint32, reserved *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procReadFileScatter.Addr(), uintptr(h), uintptr(unsafe.Pointer(segments)), uintptr(size), uintptr(unsafe.Pointer(reserved)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func SetConsoleCtrlHandler(handler uintptr, add bool) (err error) {
+	var _p0 uint32
+	if add {
+		_p0 = 1
+	}
+	r1, _, e1 := syscall.SyscallN(procSetConsoleCtrlHandler.Addr(), uintptr(handler), uintptr(_p0))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}
