@@ -277,7 +277,7 @@ func TestHandleConsole_ComeAndGo(t *testing.T) {
 		}
 		ch := make(chan heard, 8)
 		hear(t, m, "there", ch)
-		for i := range scaled(2000) {
+		for i := range scaled(500) {
 			e := consoleEventsHere[i%2]
 			raise(t, e)
 			if got := receive(t, m, ch); got != (heard{"there", e}) {

@@ -83,6 +83,48 @@ type ReadConsoleControl struct {
 
 //sys	readConsole(console windows.Handle, buf *uint16, size uint32, read *uint32, control *ReadConsoleControl) (err error) = kernel32.ReadConsoleW
 
+// InputRecord is INPUT_RECORD as it is for keys. Other events have something else behind Type.
+type InputRecord struct {
+	Type             uint16 // KeyEvent, …
+	_                uint16
+	KeyDown          int32 // BOOL
+	RepeatCount      uint16
+	VirtualKeyCode   uint16
+	VirtualScanCode  uint16
+	Char             uint16 // UTF-16; 0: a key without a character
+	ControlKeyStates uint32
+}
+
+// KeyEvent is the Type of a key's record; EndKey is VK_END.
+const (
+	KeyEvent = 1
+	EndKey   = 0x23
+)
+
+// WriteConsoleInput puts records at the end of the console's input. The handle needs GENERIC_WRITE.
+func WriteConsoleInput(console windows.Handle, records ...InputRecord) error {
+	var n uint32
+	return writeConsoleInput(console, &records[0], uint32(len(records)), &n)
+}
+
+// PeekConsoleInput copies the first records of the console's input into records. It does not wait.
+func PeekConsoleInput(console windows.Handle, records []InputRecord) (n int, err error) {
+	var read uint32
+	err = peekConsoleInput(console, &records[0], uint32(len(records)), &read)
+	return int(read), err
+}
+
+// ReadConsoleInput moves the first records of the console's input into records, and waits for one if there is none.
+func ReadConsoleInput(console windows.Handle, records []InputRecord) (n int, err error) {
+	var read uint32
+	err = readConsoleInput(console, &records[0], uint32(len(records)), &read)
+	return int(read), err
+}
+
+//sys	writeConsoleInput(console windows.Handle, records *InputRecord, count uint32, written *uint32) (err error) = kernel32.WriteConsoleInputW
+//sys	peekConsoleInput(console windows.Handle, records *InputRecord, size uint32, read *uint32) (err error) = kernel32.PeekConsoleInputW
+//sys	readConsoleInput(console windows.Handle, records *InputRecord, size uint32, read *uint32) (err error) = kernel32.ReadConsoleInputW
+
 // MemoryStatus asks for what the system has of memory: GlobalMemoryStatusEx.
 func MemoryStatus() (m MemoryStatusEx, err error) {
 	m.Length = uint32(unsafe.Sizeof(m))

@@ -45,15 +45,18 @@ var (
 	procCreateWaitableTimerExW    = modkernel32.NewProc("CreateWaitableTimerExW")
 	procGetHandleInformation      = modkernel32.NewProc("GetHandleInformation")
 	procGlobalMemoryStatusEx      = modkernel32.NewProc("GlobalMemoryStatusEx")
+	procPeekConsoleInputW         = modkernel32.NewProc("PeekConsoleInputW")
 	procPeekNamedPipe             = modkernel32.NewProc("PeekNamedPipe")
 	procQueryPerformanceCounter   = modkernel32.NewProc("QueryPerformanceCounter")
 	procQueryPerformanceFrequency = modkernel32.NewProc("QueryPerformanceFrequency")
 	procReOpenFile                = modkernel32.NewProc("ReOpenFile")
+	procReadConsoleInputW         = modkernel32.NewProc("ReadConsoleInputW")
 	procReadConsoleW              = modkernel32.NewProc("ReadConsoleW")
 	procReadFile                  = modkernel32.NewProc("ReadFile")
 	procReadFileScatter           = modkernel32.NewProc("ReadFileScatter")
 	procSetConsoleCtrlHandler     = modkernel32.NewProc("SetConsoleCtrlHandler")
 	procTransactNamedPipe         = modkernel32.NewProc("TransactNamedPipe")
+	procWriteConsoleInputW        = modkernel32.NewProc("WriteConsoleInputW")
 	procWriteFile                 = modkernel32.NewProc("WriteFile")
 	procWriteFileGather           = modkernel32.NewProc("WriteFileGather")
 	proclstrcpynA                 = modkernel32.NewProc("lstrcpynA")
@@ -94,6 +97,14 @@ func globalMemoryStatusEx(status *MemoryStatusEx) (err error) {
 	return
 }
 
+func peekConsoleInput(console windows.Handle, records *InputRecord, size uint32, read *uint32) (err error) {
+	r1, _, e1 := syscall.SyscallN(procPeekConsoleInputW.Addr(), uintptr(console), uintptr(unsafe.Pointer(records)), uintptr(size), uintptr(unsafe.Pointer(read)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
 func PeekNamedPipe(pipe windows.Handle, buf *byte, size uint32, read *uint32, available *uint32, left *uint32) (err error) {
 	r1, _, e1 := syscall.SyscallN(procPeekNamedPipe.Addr(), uintptr(pipe), uintptr(unsafe.Pointer(buf)), uintptr(size), uintptr(unsafe.Pointer(read)), uintptr(unsafe.Pointer(available)), uintptr(unsafe.Pointer(left)))
 	if r1 == 0 {
@@ -122,6 +133,14 @@ func ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (ag
 	r0, _, e1 := syscall.SyscallN(procReOpenFile.Addr(), uintptr(h), uintptr(access), uintptr(share), uintptr(flags))
 	again = windows.Handle(r0)
 	if again == windows.InvalidHandle {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func readConsoleInput(console windows.Handle, records *InputRecord, size uint32, read *uint32) (err error) {
+	r1, _, e1 := syscall.SyscallN(procReadConsoleInputW.Addr(), uintptr(console), uintptr(unsafe.Pointer(records)), uintptr(size), uintptr(unsafe.Pointer(read)))
+	if r1 == 0 {
 		err = errnoErr(e1)
 	}
 	return
@@ -165,6 +184,14 @@ func SetConsoleCtrlHandler(handler uintptr, add bool) (err error) {
 
 func TransactNamedPipe(pipe windows.Handle, write *byte, writeSize uint32, read *byte, readSize uint32, done *uint32, overlapped *windows.Overlapped) (err error) {
 	r1, _, e1 := syscall.SyscallN(procTransactNamedPipe.Addr(), uintptr(pipe), uintptr(unsafe.Pointer(write)), uintptr(writeSize), uintptr(unsafe.Pointer(read)), uintptr(readSize), uintptr(unsafe.Pointer(done)), uintptr(unsafe.Pointer(overlapped)))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func writeConsoleInput(console windows.Handle, records *InputRecord, count uint32, written *uint32) (err error) {
+	r1, _, e1 := syscall.SyscallN(procWriteConsoleInputW.Addr(), uintptr(console), uintptr(unsafe.Pointer(records)), uintptr(count), uintptr(unsafe.Pointer(written)))
 	if r1 == 0 {
 		err = errnoErr(e1)
 	}

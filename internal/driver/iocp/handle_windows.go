@@ -16,6 +16,7 @@ type traits struct {
 	attached bool           // to this driver's port
 	disk     bool           // a file or directory: it has offsets, and a position
 	pipe     bool           // a named or anonymous pipe
+	console  bool           // a console: its input is read as console_windows.go has it
 	socket   windows.Handle // as AFD knows it; 0: it is none
 	direct   bool           // opened with FILE_FLAG_NO_BUFFERING
 	appends  bool           // writes go to the end of the file wherever they are told to go
@@ -214,6 +215,9 @@ func (t *traits) describe(h windows.Handle) {
 		if t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil; !t.pipe {
 			t.socket, _ = win32.BaseSocket(h)
 		}
+	case windows.FILE_TYPE_CHAR:
+		var mode uint32
+		t.console = windows.GetConsoleMode(h, &mode) == nil
 	}
 }
 

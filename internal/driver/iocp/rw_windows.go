@@ -145,6 +145,8 @@ func execTransfer(d *Driver, b *block) (int, error) {
 		return 0, win32.IsOpen(b.h)
 	case b.disk && (r.Off == driver.CurrentOffset || !b.attached):
 		return d.transferAtPosition(b)
+	case b.readsConsole():
+		return d.readConsole(b)
 	}
 	return d.transferWaiting(b, r.Off)
 }

@@ -318,11 +318,16 @@ func (d *Driver) interrupt(b *block, turn uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for pause := 100 * time.Microsecond; b.turn == turn && b.thread != 0; pause = min(2*pause, longest) {
-		if b.thread != windows.InvalidHandle {
-			win32.CancelSynchronousIo(b.thread)
+		if b.readsConsole() {
+			w.mu.Unlock()
+			theConsole.interrupt(b, pause == longest)
+		} else {
+			if b.thread != windows.InvalidHandle {
+				win32.CancelSynchronousIo(b.thread)
+			}
+			b.cancelIO(b.h)
+			w.mu.Unlock()
 		}
-		b.cancelIO(b.h)
-		w.mu.Unlock()
 		time.Sleep(pause)
 		w.mu.Lock()
 	}
