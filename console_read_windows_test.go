@@ -206,7 +206,7 @@ var consoleRoundsChild = child("console rounds", func() error {
 				return err
 			}
 			var late []time.Duration
-			for i := range 1000 {
+			for i := range 250 {
 				partial, enter := "", "\r\n"
 				if raw {
 					enter = ""
@@ -239,7 +239,7 @@ var consoleRoundsChild = child("console rounds", func() error {
 	})
 })
 
-// TestConsole_GivenUp gives up 1000 reads of a console in each mode. What is typed next, and what was typed of the line before, comes to the
+// TestConsole_GivenUp gives up 1000 reads of a console, 250 in each mode. What is typed next, and what was typed of the line before, comes to the
 // next read. How long a read takes to give up is printed.
 func TestConsole_GivenUp(t *testing.T) { t.Log(runChild(t, consoleRoundsChild)) }
 

@@ -299,12 +299,18 @@ var consoleDefaultChild = child("console default", func() error {
 	}
 	ch := make(chan ConsoleEvent)
 	stop := m.HandleConsole(func(e ConsoleEvent) { ch <- e })
-	if err := raiseReal(); err != nil {
-		return err
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	for range 2 {
+		if err := raiseReal(); err != nil {
+			return err
+		}
+		if e := <-ch; e != ConsoleControlC {
+			return fmt.Errorf("heard %v", e)
+		}
+		<-signals // which os/signal passes on as well
 	}
-	if e := <-ch; e != ConsoleControlC {
-		return fmt.Errorf("heard %v", e)
-	}
+	signal.Stop(signals)
 	stop()
 	fmt.Println("stopped")
 	if err := raiseReal(); err != nil {
