@@ -157,39 +157,29 @@ func TestHandleConsole_Stop(t *testing.T) {
 func TestHandleConsole_Close(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m, other := open(t, c), open(t, Config{Backend: c.Backend})
-		ch, elsewhere := make(chan error, 8), make(chan heard, 8)
+		elsewhere, closed := make(chan heard, 8), make(chan error, 1)
+		var after atomic.Bool
 		hear(t, other, "other", elsewhere)
-		m.HandleConsole(func(ConsoleEvent) { ch <- errors.New("called after Close") })
+		late := func(ConsoleEvent) {
+			if after.Load() {
+				t.Error("called after Close")
+			}
+		}
+		m.HandleConsole(late)
 		m.HandleConsole(func(ConsoleEvent) {
-			select {
-			case ch <- m.Close():
-			default:
-			}
+			err := m.Close()
+			after.Store(true)
+			closed <- err
 		})
-		if m.shared {
-			raise(t, ConsoleControlC)
-			if err := <-ch; err != nil && err.Error() != "called after Close" { // which was before
-				t.Error(err)
-			}
-		} else {
-			raise(t, ConsoleControlC)
-			if err := receive(t, m, ch); err != nil {
-				t.Error(err)
-			}
+		raise(t, ConsoleControlC)
+		if err := receive(t, m, closed); err != nil {
+			t.Error(err)
 		}
 		<-elsewhere
-		for len(ch) > 0 {
-			<-ch
-		}
+		m.HandleConsole(late)()
+		m.HandleConsole(late)
 		raise(t, ConsoleControlC)
 		<-elsewhere
-		stop := m.HandleConsole(func(ConsoleEvent) { ch <- errors.New("called on a closed manager") })
-		raise(t, ConsoleControlC)
-		<-elsewhere
-		stop()
-		if len(ch) != 0 {
-			t.Error(<-ch)
-		}
 	})
 }
 
