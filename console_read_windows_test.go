@@ -100,12 +100,6 @@ func (k *keyboard) reads(size int, text string) error {
 	return nil
 }
 
-// left is how many records are in the console's input.
-func (k *keyboard) left() (n uint32, err error) {
-	err = windows.GetNumberOfConsoleInputEvents(k.h, &n)
-	return n, err
-}
-
 // beTyping does each of steps: what begins with a word and a colon does that, the rest is typed.
 func (k *keyboard) beTyping(steps ...string) error {
 	for i, step := range steps {
@@ -271,13 +265,14 @@ var consoleRaceChild = child("console race", func() error {
 		if got != want {
 			return fmt.Errorf("read %q instead of %q", got, want)
 		}
-		if _, err := k.givesUp(time.Millisecond); err != nil { // which reads what is left of keys that were released
-			return err
+		left := make([]win32.InputRecord, 1000)
+		n, err := win32.PeekConsoleInput(k.h, left)
+		for _, r := range left[:n] {
+			if r.KeyDown != 0 {
+				return fmt.Errorf("a key is left in the console's input: %+v", r)
+			}
 		}
-		if n, err := k.left(); n != 0 || err != nil {
-			return fmt.Errorf("%d records are left in the console's input, %v", n, err)
-		}
-		return nil
+		return err
 	})
 })
 
@@ -312,10 +307,17 @@ var consoleReadersChild = child("console readers", func() error {
 				return err
 			}
 		}
+		if err := eventually(func() error {
+			if all := strings.Join(stacks(), "\n"); strings.Count(all, "readConsole(") < len(ops) || strings.Count(all, "sync.(*Cond).Wait(") < len(ops)-1 {
+				return errors.New("they don't all wait")
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
 		// Those that wait for their turn can be ended as well as the one that has it.
-		k.m.Cancel(ops[1])
-		k.m.Cancel(ops[0])
-		for range 2 {
+		for i := range 2 {
+			k.m.Cancel(ops[i])
 			if r := <-results; !errors.Is(r.err, ErrCanceled) {
 				return fmt.Errorf("%+v", r)
 			}

@@ -290,15 +290,17 @@ var consoleDefaultChild = child("console default", func() error {
 	ch := make(chan ConsoleEvent)
 	stop := m.HandleConsole(func(e ConsoleEvent) { ch <- e })
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt)
-	for range 2 {
+	for i := range 2 {
 		if err := raiseReal(); err != nil {
 			return err
 		}
 		if e := <-ch; e != ConsoleControlC {
 			return fmt.Errorf("heard %v", e)
 		}
-		<-signals // which os/signal passes on as well
+		if i == 1 {
+			<-signals // which os/signal passes on as well
+		}
+		signal.Notify(signals, os.Interrupt)
 	}
 	signal.Stop(signals)
 	stop()

@@ -108,9 +108,10 @@ func isEmptyConsole(h windows.Handle) bool {
 	return windows.GetNumberOfConsoleInputEvents(h, &n) == nil && n == 0
 }
 
-// isWakeUp reports whether r is what wake puts in.
-func isWakeUp(r win32.InputRecord) bool {
-	return r.Type == win32.KeyEvent && r.Char == wakeUp && r.VirtualKeyCode == 0
+// isOurs reports whether r is one of the keys that wake presses, which no keyboard does: it has no scan code.
+func isOurs(r win32.InputRecord) bool {
+	return r.Type == win32.KeyEvent && r.KeyDown != 0 && r.VirtualScanCode == 0 &&
+		(r.VirtualKeyCode == 0 && r.Char == wakeUp || r.VirtualKeyCode == win32.EndKey && r.Char == 0)
 }
 
 // wake puts wakeUp into the console's input. The End key before it takes the cursor to the end of the line, since Windows forgets what is
@@ -192,27 +193,43 @@ func (c *consoleInput) withoutWakeUps(text []uint16) []uint16 {
 	})
 }
 
-// takeBack takes wake-ups that came too late out of the console's input, so that they are nobody else's. One that is behind something else
-// stays, until it comes to a read.
+// takeBack takes wake-ups that came too late out of the console's input, so that nobody else gets them. Releases of keys, and the like, that are in
+// front of them go to the end. Where keys have been pressed since, all stays in its order, and a later read takes the wake-ups out.
 func (c *consoleInput) takeBack(h windows.Handle) {
-	for c.wakes > 0 {
-		var first [2]win32.InputRecord
-		n, err := win32.PeekConsoleInput(h, first[:])
+	if c.wakes == 0 {
+		return
+	}
+	var records [32]win32.InputRecord
+	n, err := win32.PeekConsoleInput(h, records[:])
+	if err != nil {
+		return
+	}
+	if n == 0 { // somebody has taken or thrown them away
+		c.wakes = 0
+		return
+	}
+	last, wakes := 0, 0
+	for i, r := range records[:n] {
 		switch {
-		case err != nil:
+		case r.Type != win32.KeyEvent || r.KeyDown == 0:
+		case !isOurs(r):
 			return
-		case n == 0: // somebody has taken or thrown them away
-			c.wakes = 0
-			return
-		case isWakeUp(first[0]):
-			n = 1
-		case n < 2 || first[0].VirtualKeyCode != win32.EndKey || first[0].VirtualScanCode != 0 || !isWakeUp(first[1]):
-			return
+		default:
+			last = i + 1
+			if r.Char == wakeUp {
+				wakes++
+			}
 		}
-		if _, err := win32.ReadConsoleInput(h, first[:n]); err != nil {
-			return
-		}
-		c.wakes--
+	}
+	if last == 0 {
+		return
+	}
+	if n, err = win32.ReadConsoleInput(h, records[:last]); err != nil {
+		return
+	}
+	c.wakes -= min(wakes, c.wakes)
+	if others := slices.DeleteFunc(records[:n], isOurs); len(others) > 0 {
+		win32.WriteConsoleInput(h, others...)
 	}
 }
 
