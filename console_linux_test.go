@@ -1,6 +1,7 @@
 package ringport
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -25,6 +26,12 @@ func makeRaw(h Handle) (restore func() error, err error) {
 	raw.Iflag &^= unix.ICRNL | unix.IXON
 	raw.Lflag &^= unix.ECHO | unix.ICANON | unix.ISIG | unix.IEXTEN
 	return func() error { return unix.IoctlSetTermios(int(h), unix.TCSETS, mode) }, unix.IoctlSetTermios(int(h), unix.TCSETS, &raw)
+}
+
+// threadsHere is how many threads this process has.
+func threadsHere() int {
+	tasks, _ := os.ReadDir("/proc/self/task")
+	return len(tasks)
 }
 
 // TestConsole_Terminal talks to a process at a terminal: 1000 reads of its standard input are given up, half of them in raw mode, and what is

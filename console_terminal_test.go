@@ -40,6 +40,7 @@ var terminalChild = child("terminal", func() error {
 	if err := errors.Join(a.givesUp("lines", "|", enterIsRead), a.interrupted()); err != nil {
 		return err
 	}
+	threads := threadsHere()
 	restore, err := makeRaw(Handle(syscall.Stdin))
 	if err != nil {
 		return err
@@ -51,6 +52,10 @@ var terminalChild = child("terminal", func() error {
 	if err := eventually(func() error {
 		if s := m.Stats(); s.InFlight != 0 {
 			return fmt.Errorf("%+v", s)
+		}
+		const runtimes = 8 // the Go runtime may have started some since
+		if n := threadsHere(); n > threads+runtimes {
+			return fmt.Errorf("%d threads, %d before", n, threads)
 		}
 		return goroutinesOf(known, "consoleListener", "runOutside", "interrupt")
 	}); err != nil {

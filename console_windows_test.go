@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/win32/consoletest"
+	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
 // consoleEventsHere are the events that there are on this system, and consoleSignalsHere what package os/signal makes of them.
@@ -124,3 +125,6 @@ func makeRaw(h Handle) (restore func() error, err error) {
 	}
 	return func() error { return windows.SetConsoleMode(windows.Handle(h), mode) }, windows.SetConsoleMode(windows.Handle(h), mode&^cooked)
 }
+
+// threadsHere is how many threads this process has.
+func threadsHere() int { return win32test.Threads() }

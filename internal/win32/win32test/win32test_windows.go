@@ -17,6 +17,22 @@ func Pipes() (n int) {
 	return n
 }
 
+// Threads is how many threads this process has, 0 if the system does not say.
+func Threads() int {
+	all, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPPROCESS, 0)
+	if err != nil {
+		return 0
+	}
+	defer windows.CloseHandle(all)
+	p := windows.ProcessEntry32{Size: uint32(unsafe.Sizeof(windows.ProcessEntry32{}))}
+	for err = windows.Process32First(all, &p); err == nil; err = windows.Process32Next(all, &p) {
+		if p.ProcessID == windows.GetCurrentProcessId() {
+			return int(p.Threads)
+		}
+	}
+	return 0
+}
+
 var ntFsControlFile = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtFsControlFile")
 
 // FsControl is NtFsControlFile, with ov for its event, status and context as kernel32 has it. DeviceIoControl passes only codes of

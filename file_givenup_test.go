@@ -1,0 +1,43 @@
+package ringport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestFile_GivenUp gives up many reads of each stream, at any moment, and reads what comes next: nothing is lost, and no goroutine and no thread
+// is left that waits for it.
+func TestFile_GivenUp(t *testing.T) {
+	forStreams(t, func(t *testing.T, m *Manager, r *File, feed func(string)) {
+		var known map[string]bool
+		buf := make([]byte, 8)
+		for i := range scaled(100) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(500))*time.Microsecond)
+			n, err := r.WithContext(ctx).Read(buf)
+			cancel()
+			if n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("round %d: %d, %v", i, n, err)
+			}
+			sent := fmt.Sprintf("%d\n", i) // terminals pass on lines
+			feed(sent)
+			if n, err := r.Read(buf); string(buf[:n]) != sent || err != nil {
+				t.Fatalf("round %d: read %q, %v", i, buf[:n], err)
+			}
+			if i == 0 {
+				known = goroutines() // with what a driver starts when it is first needed
+			}
+		}
+		if err := eventually(func() error {
+			if s := m.Stats(); s.InFlight != 0 || s.Threads != 0 {
+				return fmt.Errorf("%+v", s)
+			}
+			return errors.Join(goroutinesOf(known, "internal/driver"), kernelWorkers())
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+}
