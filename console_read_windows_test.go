@@ -349,7 +349,7 @@ var consoleReadersChild = child("console readers", func() error {
 		if r := <-results; !errors.Is(r.err, ErrManagerClosed) {
 			return fmt.Errorf("%+v", r)
 		}
-		if err := eventually(func() error { return goroutinesOf(nil, "iocp.(*Driver).runOutside", "iocp.(*Driver).interrupt") }); err != nil {
+		if err := eventually(func() error { return goroutinesOf(nil, "iocp.(*Driver).work(", "iocp.(*Driver).interrupt(") }); err != nil {
 			return err
 		}
 		if s := k.m.Stats(); s.Threads != 0 {

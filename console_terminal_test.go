@@ -57,7 +57,7 @@ var terminalChild = child("terminal", func() error {
 		if n := threadsHere(); n > threads+runtimes {
 			return fmt.Errorf("%d threads, %d before", n, threads)
 		}
-		return goroutinesOf(known, "consoleListener", "runOutside", "interrupt")
+		return goroutinesOf(known, "consoleListener", "iocp.(*Driver).work(", "iocp.(*Driver).interrupt(")
 	}); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package ringport_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -255,4 +256,28 @@ func ExampleAlignedBuffer() {
 	n, err := f.ReadAt(buf, 0)
 	fmt.Printf("%q %v\n", buf[:n], err == io.EOF)
 	// Output: "some data" true
+}
+
+// Ctrl-C ends what waits, by way of a context, and the program in good order.
+func ExampleManager_HandleConsole() {
+	m, err := ringport.Default()
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stop := m.HandleConsole(func(e ringport.ConsoleEvent) {
+		fmt.Println("ending, because of", e)
+		cancel()
+	})
+	defer stop()
+
+	lines := bufio.NewScanner(ringport.Stdin().WithContext(ctx))
+	for lines.Scan() { // until the end of the input, or Ctrl-C
+		fmt.Println("read", lines.Text())
+	}
+	if err := lines.Err(); err != nil && !errors.Is(err, context.Canceled) {
+		log.Fatal(err)
+	}
+	fmt.Println("bye")
+	// Output: bye
 }

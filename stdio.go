@@ -12,8 +12,8 @@ var (
 )
 
 // Stdin returns standard input as a file of the default manager, always the same one. A read of it ends with the context of a
-// view, see [File.WithContext], and takes no byte with it; the descriptor's modes, which other processes share, stay as they
-// are. If there is no default manager or no such descriptor, every use of the file says so.
+// view, see [File.WithContext], and takes no byte with it, at a terminal too, line by line or raw: what has been typed of a line is still
+// there for the next read, and on the screen. The descriptor's modes, which other processes share, stay as they are. If there is no default manager or no such descriptor, every use of the file says so.
 func Stdin() *File { return stdin() }
 
 // Stdout returns standard output, as [Stdin] does standard input.
