@@ -25,6 +25,8 @@ type keyboard struct {
 	m *Manager
 	f *File
 	h windows.Handle
+
+	cooked func() error // ends raw mode; nil: there is none
 }
 
 // onKeyboard runs f with a manager in each mode, in a child process.
@@ -62,19 +64,17 @@ func onKeyboardOf(c Config, f func(k *keyboard) error) error {
 	return m.Close()
 }
 
-// raw turns line mode, echo and Ctrl-C off, as golang.org/x/term's MakeRaw does, or on.
+// raw turns raw mode on or off.
 func (k *keyboard) raw(on bool) error {
-	const cooked = windows.ENABLE_LINE_INPUT | windows.ENABLE_ECHO_INPUT | windows.ENABLE_PROCESSED_INPUT
-	var mode uint32
-	if err := windows.GetConsoleMode(k.h, &mode); err != nil {
-		return err
+	var err error
+	switch {
+	case on && k.cooked == nil:
+		k.cooked, err = makeRaw(Handle(k.h))
+	case !on && k.cooked != nil:
+		err = k.cooked()
+		k.cooked = nil
 	}
-	if on {
-		mode &^= cooked
-	} else {
-		mode |= cooked
-	}
-	return windows.SetConsoleMode(k.h, mode)
+	return err
 }
 
 // givesUp reads until a deadline that comes first, and reports how late the read came back.
@@ -308,7 +308,7 @@ var consoleReadersChild = child("console readers", func() error {
 			}
 		}
 		if err := eventually(func() error {
-			if all := strings.Join(stacks(), "\n"); strings.Count(all, "readConsole(") < len(ops) || strings.Count(all, "sync.(*Cond).Wait(") < len(ops)-1 {
+			if all := strings.Join(stacks(), "\n"); strings.Count(all, ".readConsole(") < len(ops) || strings.Count(all, ".acquire(") < len(ops)-1 {
 				return errors.New("they don't all wait")
 			}
 			return nil

@@ -116,14 +116,15 @@ const enterIsRead = "\r\n"
 // canHangUp: Wine's console ends with its terminal and tells nobody.
 const canHangUp = false
 
-// makeRaw turns lines, echo and Ctrl-C off, as golang.org/x/term does.
+// makeRaw turns lines, echo and Ctrl-C off, and sequences for keys on, as golang.org/x/term does.
 func makeRaw(h Handle) (restore func() error, err error) {
 	const cooked = windows.ENABLE_LINE_INPUT | windows.ENABLE_ECHO_INPUT | windows.ENABLE_PROCESSED_INPUT
 	var mode uint32
 	if err := windows.GetConsoleMode(windows.Handle(h), &mode); err != nil {
 		return nil, err
 	}
-	return func() error { return windows.SetConsoleMode(windows.Handle(h), mode) }, windows.SetConsoleMode(windows.Handle(h), mode&^cooked)
+	raw := mode&^cooked | windows.ENABLE_VIRTUAL_TERMINAL_INPUT
+	return func() error { return windows.SetConsoleMode(windows.Handle(h), mode) }, windows.SetConsoleMode(windows.Handle(h), raw)
 }
 
 // threadsHere is how many threads this process has.

@@ -22,12 +22,12 @@ import (
 // wakeUp is that character, Ctrl-^. If somebody types one, the line goes on as well, and has it.
 const wakeUp = 0x1e
 
-// consoleInput is the console's input. There is one at most in a process, and so one of these: what has been read of it and given to nobody is there for
-// whichever manager reads next.
+// consoleInput is the console's input. There is one at most in a process, and so one of these: what has been read of it and given to nobody is
+// there for whichever manager reads next.
 type consoleInput struct {
+	turn chan struct{} // whose turn it is to read sends to it, and receives when it is over
+
 	mu     sync.Mutex // before a driver's workers.mu
-	moved  sync.Cond  // reader has changed, or one who waits for that has been cancelled
-	reader *block     // whose turn it is; nil: nobody's
 	inside bool       // the reader is in ReadConsole, where only wakeUp ends it
 	wakes  int        // how many are in the console's input
 
@@ -41,35 +41,25 @@ type consoleInput struct {
 	control win32.ReadConsoleControl
 }
 
-var theConsole = newConsoleInput()
-
-func newConsoleInput() *consoleInput {
-	c := &consoleInput{}
-	c.moved.L = &c.mu
-	return c
-}
+var theConsole = &consoleInput{turn: make(chan struct{}, 1)}
 
 // readsConsole reports whether b's call is a ReadConsole.
-func (b *block) readsConsole() bool { return b.console && reads(b.r.Kind) }
+func (b *block) readsConsole() bool { return b.screen != nil && reads(b.r.Kind) }
 
 // readConsole gives b what has been typed, as UTF-8. In line mode it waits for a line, and at Ctrl-Z for nothing; Ctrl-C, if it doesn't end the
 // process, takes away what has been typed of the line, as on other systems.
 func (d *Driver) readConsole(b *block) (int, error) {
+	c := theConsole
+	if !d.acquire(b, c.turn) {
+		return 0, driver.ErrCanceled
+	}
+	defer func() { <-c.turn }()
 	if !d.enter(b) {
 		return 0, driver.ErrCanceled
 	}
 	defer d.leave(b)
-	c := theConsole
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.reader != nil {
-		if d.isCanceling(b) {
-			return 0, driver.ErrCanceled
-		}
-		c.moved.Wait()
-	}
-	c.reader = b
-	defer c.pass()
 	for {
 		if n, ok := c.give(b.r); ok {
 			return n, nil
@@ -83,24 +73,14 @@ func (d *Driver) readConsole(b *block) (int, error) {
 	}
 }
 
-// pass ends the reader's turn.
-func (c *consoleInput) pass() {
-	c.reader = nil
-	c.moved.Broadcast()
-}
-
-// interrupt ends b's read, or its wait for its turn. Again: it has been asked to end a while ago. A wake-up stays in the input until it is read, so
-// that one is enough, unless somebody else has taken it.
-func (c *consoleInput) interrupt(b *block, again bool) {
+// interrupt ends the read of h. Again: it has been asked to end a while ago. A wake-up stays in the input until it is read, so that one is enough,
+// unless somebody else has taken it. A reader that is not yet inside looks before it enters.
+func (c *consoleInput) interrupt(h windows.Handle, again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.reader != b:
-		c.moved.Broadcast()
-	case c.inside && (c.wakes == 0 || again && isEmptyConsole(b.h)):
+	if c.inside && (c.wakes == 0 || again && isEmptyConsole(h)) {
 		c.wake()
 	}
-	// One that is not yet inside looks before it enters.
 }
 
 func isEmptyConsole(h windows.Handle) bool {

@@ -16,7 +16,7 @@ type traits struct {
 	attached bool           // to this driver's port
 	disk     bool           // a file or directory: it has offsets, and a position
 	pipe     bool           // a named or anonymous pipe
-	console  bool           // a console: its input is read as console_windows.go has it
+	screen   *screen        // a console, as it is written to; nil: it is none
 	socket   windows.Handle // as AFD knows it; 0: it is none
 	direct   bool           // opened with FILE_FLAG_NO_BUFFERING
 	appends  bool           // writes go to the end of the file wherever they are told to go
@@ -217,7 +217,9 @@ func (t *traits) describe(h windows.Handle) {
 		}
 	case windows.FILE_TYPE_CHAR:
 		var mode uint32
-		t.console = windows.GetConsoleMode(h, &mode) == nil
+		if windows.GetConsoleMode(h, &mode) == nil {
+			t.screen = newScreen()
+		}
 	}
 }
 

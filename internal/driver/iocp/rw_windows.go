@@ -147,6 +147,8 @@ func execTransfer(d *Driver, b *block) (int, error) {
 		return d.transferAtPosition(b)
 	case b.readsConsole():
 		return d.readConsole(b)
+	case b.screen != nil:
+		return d.writeConsole(b)
 	}
 	return d.transferWaiting(b, r.Off)
 }
@@ -162,8 +164,8 @@ func (p *positions) init() {
 
 func (p *positions) of(h windows.Handle) chan struct{} { return p[uintptr(h)/4%uintptr(len(p))] }
 
-// lockPosition reports false if b is cancelled before it has lock.
-func (d *Driver) lockPosition(b *block, lock chan struct{}) bool {
+// acquire sends to lock, and reports false if b is cancelled before it can.
+func (d *Driver) acquire(b *block, lock chan struct{}) bool {
 	select {
 	case lock <- struct{}{}:
 		return true
@@ -190,7 +192,7 @@ func (d *Driver) lockPosition(b *block, lock chan struct{}) bool {
 // synchronous one doesn't. It keeps others of this driver away from it meanwhile.
 func (d *Driver) transferAtPosition(b *block) (int, error) {
 	lock := d.positions.of(b.h)
-	if !d.lockPosition(b, lock) {
+	if !d.acquire(b, lock) {
 		return 0, driver.ErrCanceled
 	}
 	defer func() { <-lock }()

@@ -319,8 +319,9 @@ func (d *Driver) interrupt(b *block, turn uint32) {
 	defer w.mu.Unlock()
 	for pause := 100 * time.Microsecond; b.turn == turn && b.thread != 0; pause = min(2*pause, longest) {
 		if b.readsConsole() {
+			h := b.h
 			w.mu.Unlock()
-			theConsole.interrupt(b, pause == longest)
+			theConsole.interrupt(h, pause == longest)
 		} else {
 			if b.thread != windows.InvalidHandle {
 				win32.CancelSynchronousIo(b.thread)
