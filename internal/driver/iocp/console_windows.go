@@ -150,9 +150,9 @@ func (c *consoleInput) fetch(h windows.Handle) error {
 			c.wakes--
 			text = text[:n-1]
 		}
-		if len(text) < len(c.chars)-1 {
+		if len(text) < len(c.chars)-roomToGoOn {
 			c.line = append(c.line, text...)
-		} else { // there is no room to go on
+		} else {
 			c.enter(text, true)
 		}
 	default: // nothing at all after Ctrl-C
@@ -161,6 +161,10 @@ func (c *consoleInput) fetch(h windows.Handle) error {
 	c.takeBack(h)
 	return nil
 }
+
+// roomToGoOn is how many characters must be free in the buffer for a read to go on with a line: when there is only room for the end of the line,
+// Windows takes nothing but Enter and Backspace, and no wake-up either (ProcessInput of conhost's readDataCooked.cpp).
+const roomToGoOn = 8
 
 // withoutWakeUps takes out of text those of wake's that are in it.
 func (c *consoleInput) withoutWakeUps(text []uint16) []uint16 {
