@@ -3,7 +3,10 @@
 package ringport
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 	"testing"
 )
@@ -42,4 +45,27 @@ func raiseReal() error { return raiseHere(ConsoleControlC) }
 
 func endedByControlC(s *os.ProcessState) bool {
 	return s.Sys().(syscall.WaitStatus).Signal() == syscall.SIGINT
+}
+
+var ignoredChild = child("ignored signal", func() error {
+	m, err := Default()
+	if err != nil {
+		return err
+	}
+	ch := make(chan ConsoleEvent, 2)
+	defer m.HandleConsole(func(e ConsoleEvent) { ch <- e })()
+	if err := errors.Join(raiseHere(ConsoleClose), raiseHere(ConsoleControlC)); err != nil {
+		return err
+	}
+	if e := <-ch; e != ConsoleControlC {
+		return fmt.Errorf("heard %v, which was to be ignored", e)
+	}
+	return nil
+})
+
+// TestHandleConsole_Ignored: a signal that the process was started to ignore, as by nohup, stays ignored.
+func TestHandleConsole_Ignored(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP) // which the child inherits
+	defer signal.Reset(syscall.SIGHUP)
+	runChild(t, ignoredChild)
 }
