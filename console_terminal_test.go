@@ -25,7 +25,10 @@ type atTerminal struct {
 	events chan ConsoleEvent
 }
 
-var terminalChild = child("terminal", func() error {
+// terminalChild is what internal/winetest calls it, too.
+const terminalChild = "terminal"
+
+var _ = child(terminalChild, func() error {
 	m, err := Default()
 	if err != nil {
 		return err
