@@ -36,7 +36,7 @@ type consoleInput struct {
 	rest  []byte   // entered, and not yet given to anyone
 	lines bool     // rest was read in line mode, where Ctrl-Z is the end of the file
 
-	// The call's. A line that is longer is cut into several reads, by Windows; os.File has 10,000.
+	// The call's. Windows takes no more of a line than fits.
 	chars   [8192]uint16
 	control win32.ReadConsoleControl
 }
@@ -46,8 +46,8 @@ var theConsole = &consoleInput{turn: make(chan struct{}, 1)}
 // readsConsole reports whether b's call is a ReadConsole.
 func (b *block) readsConsole() bool { return b.screen != nil && reads(b.r.Kind) }
 
-// readConsole gives b what has been typed, as UTF-8. In line mode it waits for a line, and at Ctrl-Z for nothing; Ctrl-C, if it doesn't end the
-// process, takes away what has been typed of the line, as on other systems.
+// readConsole gives b what has been typed, as UTF-8: a line or its rest, or in raw mode what there is. Ctrl-C, if it doesn't end the process, takes
+// away what has been typed of the line, as on other systems, and the read goes on.
 func (d *Driver) readConsole(b *block) (int, error) {
 	c := theConsole
 	if !d.acquire(b, c.turn) {

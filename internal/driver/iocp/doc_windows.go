@@ -34,7 +34,8 @@
 // CancelIoEx for an overlapped call, CancelSynchronousIo for a blocking one, repeated until it has ended, since such a cancel finds nothing
 // until the thread is in the call. A request that waits for a thread, or for another to let go of a file's position, comes back at once. In every
 // case the driver then waits for the call's own result, and delivers data if data moved. If no packet comes, since the handle is not the one that
-// was attached, the status in the OVERLAPPED tells (unanswered_windows.go).
+// was attached, the status in the OVERLAPPED tells (unanswered_windows.go). A read of a console is never cancelled, but ended by a key
+// (console_windows.go).
 //
 // # A start function that does not return
 //
