@@ -391,7 +391,7 @@ func (m *Manager) poke() {
 
 // Attach makes a handle that was opened elsewhere ready for operations, or says why it cannot be. On Unix every open
 // descriptor is; on Windows it binds the handle to the completion port. Operations work on a handle that can't be attached as well
-// (opened without FILE_FLAG_OVERLAPPED, or another port's): a thread waits for each. [Manager.NewFile] and [Manager.OpenFile] attach by
+// ([ErrNotOverlapped], [ErrOtherPort]): a thread waits for each. [Manager.NewFile] and [Manager.OpenFile] attach by
 // themselves. Close an attached handle with [CloseHandle], or Detach it first: it is remembered under its number, and an operation on the
 // next handle that gets the number may else wait until it is cancelled. Detach undoes it where the system can.
 func (m *Manager) Attach(h Handle) error { return m.onHandle("attach", h, m.drv.Attach) }

@@ -8,13 +8,16 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-// Handle is a descriptor (Unix) or a HANDLE (Windows).
+// Handle is a descriptor (Unix) or a HANDLE (Windows), or what [RegisteredFile] returns. It is an unsigned integer, so that
+// Handle(f.Fd()) makes one of an os.File's. Its method Registered reports whether it is RegisteredFile's, and of which index.
 type Handle = driver.Handle
 
 const (
 	// CurrentOffset, as an offset, means the handle's own position, as read(2) and write(2) use it. It is the only one
 	// for what has no position: pipes, terminals, sockets. Another one there is ESPIPE on the pool, ERROR_SEEK_ON_DEVICE on
-	// Windows; io_uring ignores it.
+	// Windows; io_uring ignores it. On Windows a file that was opened for overlapped I/O has one too, which its
+	// duplicates share and which other overlapped calls, package os's among them, neither use nor move. A transfer at it is made by
+	// a thread, one at a time for each manager: an explicit offset is cheaper.
 	CurrentOffset = driver.CurrentOffset
 	// CurrentDir, as a directory, means the process's current directory (AT_FDCWD).
 	CurrentDir = driver.CurrentDir

@@ -1,9 +1,11 @@
 package drivertest
 
 import (
+	"errors"
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -274,10 +276,26 @@ func pollFile(f *fixture) {
 
 func pollUnsupported(f *fixture) {
 	_, w := f.pipe()
-	f.fails(pollOf(w, pollOut), driver.ErrUnsupported)
-	r, _ := f.messagePipe()
-	f.fails(pollOf(r, pollIn), driver.ErrUnsupported)
-	f.fails(pollOf(f.openFile("NUL", os.O_RDWR), pollIn), driver.ErrUnsupported)
+	messages, _ := f.messagePipe()
+	for _, c := range []struct {
+		h      driver.Handle
+		events uint32
+		why    string
+	}{
+		{w, pollOut, "when a pipe has room"},
+		{messages, pollIn, "an empty message"},
+		{f.openFile("NUL", os.O_RDWR), pollIn, "this is none"},
+	} {
+		r := pollOf(c.h, c.events)
+		if f.fails(r, driver.ErrUnsupported); !saysWhy(r.Err, c.why) {
+			f.Errorf("%v; want %q", r.Err, c.why)
+		}
+	}
+}
+
+// saysWhy reports whether err is ErrUnsupported with a reason that has why in it.
+func saysWhy(err error, why string) bool {
+	return errors.Is(err, driver.ErrUnsupported) && errors.Is(err, errors.ErrUnsupported) && strings.Contains(err.Error(), why)
 }
 
 // manyPolls: several at a time, for different events.

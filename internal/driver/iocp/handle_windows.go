@@ -118,7 +118,7 @@ func (d *Driver) Detach(h driver.Handle) error {
 	if err := win32.Detach(w); err != nil {
 		switch err {
 		case windows.ERROR_INVALID_FUNCTION, windows.ERROR_CALL_NOT_IMPLEMENTED, windows.ERROR_NOT_SUPPORTED, windows.ERROR_INVALID_PARAMETER:
-			return driver.ErrUnsupported
+			return errNoDetach
 		case windows.ERROR_INVALID_HANDLE:
 			d.handles.forget(w)
 		}
@@ -128,6 +128,8 @@ func (d *Driver) Detach(h driver.Handle) error {
 	d.handles.forget(w)
 	return nil
 }
+
+var errNoDetach = driver.Unsupported("this system binds a handle to its port for good, as Windows does before 8.1, and Wine")
 
 // detached takes note that what had traits t is on the port no more, nor are its registered duplicates.
 func (d *Driver) detached(t *traits) {

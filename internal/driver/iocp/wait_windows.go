@@ -87,18 +87,26 @@ func (d *Driver) watched(t target, events uint32) (windows.Handle, error) {
 	switch {
 	case t.socket != 0:
 		return d.afd.open(d.port)
-	case !t.pipe || events&pollOut != 0:
-		return 0, driver.ErrUnsupported
+	case !t.pipe:
+		return 0, errNoPoll
+	case events&pollOut != 0:
+		return 0, errNoPollOut
 	}
 	var state uint32
 	if err := windows.GetNamedPipeHandleState(t.h, &state, nil, nil, nil, nil, 0); err != nil {
 		return 0, err
 	}
 	if state&windows.PIPE_READMODE_MESSAGE != 0 {
-		return 0, driver.ErrUnsupported
+		return 0, errNoPollMessages
 	}
 	return t.h, nil
 }
+
+var (
+	errNoPoll         = driver.Unsupported("events of sockets, files and pipes can be waited for, and this is none")
+	errNoPollOut      = driver.Unsupported("the system does not tell when a pipe has room")
+	errNoPollMessages = driver.Unsupported("to wait for data would take an empty message from this pipe, which is read in message mode")
+)
 
 // watch makes the call. Rule: b.poll and b.ov are the system's until the completion; the block is pinned.
 func (b *block) watch(event windows.Handle) error {
