@@ -110,10 +110,15 @@ func (m *Manager) begin(op *Op) error {
 // leave takes one operation out of live (threaded), and tells Close when it was the last.
 func (m *Manager) leave() {
 	if m.live.Add(-1) == closedBit {
-		select {
-		case m.drained <- struct{}{}:
-		default:
-		}
+		m.lookAgain()
+	}
+}
+
+// lookAgain tells Close that what it waits for may have come true.
+func (m *Manager) lookAgain() {
+	select {
+	case m.drained <- struct{}{}:
+	default: // it has yet to see what the last one told it
 	}
 }
 
@@ -224,7 +229,7 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 		if m.doHere(op) {
 			return op.Result()
 		}
-		defer m.here.Add(-1)
+		defer m.leaveCrowd(&m.here)
 	}
 	return m.run(ctx, op)
 }
@@ -462,19 +467,15 @@ func (m *Manager) Close() error {
 			return ErrManagerClosed
 		}
 		if m.live.CompareAndSwap(v, v|closedBit) {
-			if v == 0 {
-				select {
-				case m.drained <- struct{}{}:
-				default: // a Wake that came after the swap was the last to leave
-				}
-			}
 			break
 		}
 	}
 	m.timeouts.stopAll()
 	m.drv.CancelAll() // what reaches the driver later is cancelled by cancelLate
 	m.workers.fillIn(m)
-	<-m.drained
+	for m.live.Load() != closedBit || m.here.Load() != 0 || m.syncing.Load() != 0 {
+		<-m.drained
+	}
 	m.workers.stop(m)
 	return m.drv.Close()
 }
