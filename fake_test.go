@@ -38,6 +38,9 @@ func (d *fakeDriver) Name() string               { return "fake" }
 func (d *fakeDriver) Attach(driver.Handle) error { return nil }
 func (d *fakeDriver) Detach(driver.Handle) error { return nil }
 func (d *fakeDriver) Submit(r *driver.Request) bool {
+	if r.Kind == driver.Raw {
+		r.Ext.Raw.(func())()
+	}
 	d.mu.Lock()
 	d.pending = append(d.pending, r)
 	d.mu.Unlock()

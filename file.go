@@ -165,7 +165,7 @@ func (m *Manager) NewFile(h Handle, name string) (*File, error) {
 
 // adopt attaches h, which was opened elsewhere, and makes a File of it.
 func (m *Manager) adopt(h Handle, name string) (*File, error) {
-	err := m.guard(func() error { return m.drv.Attach(h) })
+	err := m.guard(func() error { return m.attach(h) })
 	if err != nil && err != ErrNotOverlapped && err != ErrOtherPort { // which only means that threads will have to block
 		return nil, err
 	}

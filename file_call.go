@@ -51,6 +51,9 @@ func (f *File) doOp(c *call, op *Op, w way) (int, error) {
 		crowd, limit := f.crowdFor(op)
 		defer f.m.leaveCrowd(crowd)
 		if crowd.Add(1) <= limit && !f.m.closing() { // a Close from here on waits for the crowd, and then releases the driver
+			if f.m.observed() {
+				defer f.m.observe(f.context(), op, true).end()
+			}
 			f.m.drv.Here(&op.req)
 			f.state.Add(fileDone)
 			return op.Result()
@@ -74,6 +77,9 @@ func (f *File) doOp(c *call, op *Op, w way) (int, error) {
 	c.way, c.running = w, op
 	f.calls.push(c)
 	f.mu.Unlock()
+	if f.m.observed() {
+		defer f.m.observe(ctx, op, true).end()
+	}
 	ahead := f.advance(op)
 	n, err := f.m.run(ctx, op)
 	f.settle(op, ahead, n)

@@ -59,6 +59,9 @@ func (m *Manager) doChainHere(ctx context.Context, ops []*Op) (done bool, err er
 	if err := m.beginAll(ops); err != nil {
 		return true, err
 	}
+	if m.observed() {
+		m.observeChain(ctx, ops, false)
+	}
 	broken := false
 	for _, op := range ops {
 		if broken = broken || op.req.Asked.Load() || m.closing(); broken {
@@ -71,7 +74,7 @@ func (m *Manager) doChainHere(ctx context.Context, ops []*Op) (done bool, err er
 		m.count(&m.counters.inline[op.req.Kind])
 		m.claim(op)
 	}
-	return true, chainError(ops)
+	return true, chainDone(ops)
 }
 
 func syncs(op *Op) bool { return op.req.Kind == driver.Fsync || op.req.Kind == driver.Fdatasync }

@@ -144,9 +144,9 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 		if !asked && ctx.Err() != nil {
 			asked = true
 			cause := causeOf(ctx)
-			m.cancel(op, cause)
+			m.cancelFor(op, cause)
 			for _, next := range rest {
-				m.cancel(next, cause)
+				m.cancelFor(next, cause)
 			}
 		}
 		if _, err := m.stepOwned(-1); err != nil {
@@ -180,6 +180,7 @@ func (m *Manager) closeOwned() error {
 		return m.ownerError(err)
 	}
 	m.loop.closed = true
+	m.closeBegins()
 	m.watch(context.Background())
 	m.loop.due = fifo[*Timeout]{}
 	m.timeouts.stopAll()
@@ -194,6 +195,7 @@ func (m *Manager) closeOwned() error {
 	if m.live.Add(closedBit) != closedBit {
 		<-m.drained
 	}
+	m.event("close: operations are over")
 	m.loop.released = true
-	return m.drv.Close()
+	return m.release()
 }

@@ -3,6 +3,7 @@ package ringport
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -60,6 +61,7 @@ func New(config Config) (*Manager, error) {
 	} else {
 		m.loop.init()
 	}
+	m.event("opened", slog.String("backend", drv.Name()), slog.String("why", why), slog.Bool("callerDriven", config.CallerDriven))
 	return m, nil
 }
 
@@ -124,6 +126,9 @@ func (m *Manager) lookAgain() {
 
 // abandon undoes begin.
 func (m *Manager) abandon(op *Op) {
+	if s := op.span.Load(); s != nil {
+		s.end()
+	}
 	if m.shared {
 		atomic.AddInt64(&m.counters.started[op.req.Kind], -1)
 		atomic.StoreUint32(&op.state, opIdle)
@@ -196,6 +201,12 @@ func (m *Manager) callBack(op *Op) {
 		return
 	}
 	f := op.callback
+	if s := op.span.Load(); s != nil {
+		s.end()
+		m.done(op)
+		s.call(f, op)
+		return
+	}
 	m.done(op)
 	f(op)
 }
@@ -224,6 +235,9 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	}
 	if err := m.begin(op); err != nil {
 		return 0, err
+	}
+	if m.observed() {
+		defer m.observe(ctx, op, true).end()
 	}
 	if m.shared && op.req.Flags&driver.Regular != 0 && ctx.Done() == nil {
 		if m.doHere(op) {
@@ -268,7 +282,7 @@ func (m *Manager) await(ctx context.Context, op *Op, w *waiter) {
 	select {
 	case <-w.ch:
 	case <-done:
-		m.cancel(op, causeOf(ctx))
+		m.cancelFor(op, causeOf(ctx))
 		<-w.ch
 	}
 }
@@ -284,6 +298,9 @@ func (m *Manager) Start(op *Op, f func(op *Op)) error {
 		return err
 	}
 	op.callback = f
+	if m.observed() {
+		m.observeTask(op)
+	}
 	m.queue(op)
 	return nil
 }
@@ -365,7 +382,7 @@ func (m *Manager) finishInline(op *Op) {
 // Cancel asks that op end soon. Its result still comes through Do or the callback: what it did if it did something, else an
 // error that wraps ErrCanceled. Cancelling an operation that is not in flight does nothing. One of a chain ends those after
 // it as well.
-func (m *Manager) Cancel(op *Op) { m.cancel(op, ErrCanceled) }
+func (m *Manager) Cancel(op *Op) { m.cancelFor(op, ErrCanceled) }
 
 func (m *Manager) cancel(op *Op, cause error) {
 	if atomic.LoadUint32(&op.state) != opActive {
@@ -399,7 +416,16 @@ func (m *Manager) poke() {
 // ([ErrNotOverlapped], [ErrOtherPort]): a thread waits for each. [Manager.NewFile] and [Manager.OpenFile] attach by
 // themselves. Close an attached handle with [CloseHandle], or Detach it first: it is remembered under its number, and an operation on the
 // next handle that gets the number may else wait until it is cancelled. Detach undoes it where the system can.
-func (m *Manager) Attach(h Handle) error { return m.onHandle("attach", h, m.drv.Attach) }
+func (m *Manager) Attach(h Handle) error { return m.onHandle("attach", h, m.attach) }
+
+// attach is Attach with the driver's own error. Close is kept from releasing the driver.
+func (m *Manager) attach(h Handle) error {
+	err := m.drv.Attach(h)
+	if err != nil {
+		m.event("attach refused", slog.Uint64("handle", uint64(h)), slog.Any("err", err))
+	}
+	return err
+}
 
 // Detach ends what Attach began. The handle must have nothing in flight.
 func (m *Manager) Detach(h Handle) error { return m.onHandle("detach", h, m.drv.Detach) }
@@ -470,14 +496,23 @@ func (m *Manager) Close() error {
 			break
 		}
 	}
+	m.closeBegins()
 	m.timeouts.stopAll()
 	m.drv.CancelAll() // what reaches the driver later is cancelled by cancelLate
 	m.workers.fillIn(m)
 	for m.live.Load() != closedBit || m.here.Load() != 0 || m.syncing.Load() != 0 {
 		<-m.drained
 	}
+	m.event("close: operations are over")
 	m.workers.stop(m)
-	return m.drv.Close()
+	return m.release()
+}
+
+// release ends Close.
+func (m *Manager) release() error {
+	err := m.drv.Close()
+	m.event("closed")
+	return err
 }
 
 // own makes the calling goroutine the owner of a caller-driven manager, or says that another is: nothing may be started that only

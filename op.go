@@ -50,6 +50,7 @@ type Op struct {
 	callback func(op *Op)          // Start's, or nil
 	chain    *chain                // the rest of a chain that the manager runs itself
 	multi    *multishot            // of an operation with several results
+	span     atomic.Pointer[span]  // while it is observed
 	name     string
 	noCopy   noCopy
 }
@@ -99,12 +100,14 @@ func (op *Op) result(n int, err error) (int, error) {
 }
 
 // fail is err as this operation's error.
-func (op *Op) fail(err error) error {
-	what := op.req.Kind.String()
+func (op *Op) fail(err error) error { return &OpError{Op: op.what(), Name: op.displayName(), Err: err} }
+
+// what is what the operation does, "read" for instance.
+func (op *Op) what() string {
 	if ext := op.req.Ext; ext != nil && ext.Call != "" {
-		what = ext.Call
+		return ext.Call
 	}
-	return &OpError{Op: what, Name: op.displayName(), Err: err}
+	return op.req.Kind.String()
 }
 
 func (op *Op) displayName() string {
