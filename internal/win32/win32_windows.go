@@ -61,6 +61,11 @@ import (
 // TimerHighResolution is CREATE_WAITABLE_TIMER_HIGH_RESOLUTION.
 const TimerHighResolution = 2
 
+//sys	ntCreateWaitCompletionPacket(packet *windows.Handle, access uint32, attributes *windows.OBJECT_ATTRIBUTES) (ntstatus error) = ntdll.NtCreateWaitCompletionPacket
+//sys	ntAssociateWaitCompletionPacket(packet windows.Handle, port windows.Handle, object windows.Handle, key uintptr, overlapped uintptr, status uint32, bytes uintptr, signaled *byte) (ntstatus error) = ntdll.NtAssociateWaitCompletionPacket
+//sys	ntCancelWaitCompletionPacket(packet windows.Handle, removeSignaled bool) (status uint32) = ntdll.NtCancelWaitCompletionPacket
+//sys	ntQueryObject(h windows.Handle, class uint32, info *objectType, size uint32, needed *uint32) (ntstatus error) = ntdll.NtQueryObject
+
 // MemoryStatus asks for what the system has of memory: GlobalMemoryStatusEx.
 func MemoryStatus() (m MemoryStatusEx, err error) {
 	m.Length = uint32(unsafe.Sizeof(m))

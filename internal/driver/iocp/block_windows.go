@@ -42,6 +42,9 @@ type block struct {
 	interrupting bool           // a goroutine interrupts it, again and again
 	thread       windows.Handle // the one that is in a call which can be interrupted; 0: none
 	event        windows.Handle // made when first needed, kept until Close
+	waiter       *waiter        // who waits for the handle
+
+	packet windows.Handle // a wait completion packet: as event
 }
 
 // place is where a block is, and so who brings its request back.

@@ -37,6 +37,7 @@ type Driver struct {
 	handles   handles
 	positions positions
 	afd       afd
+	packets   *waitPackets // nil: the system has none
 	workers
 }
 
@@ -56,6 +57,9 @@ func Open(o driver.Options) (*Driver, error) {
 		return nil, err
 	}
 	d.port = port
+	if win32.HasWaitPackets() {
+		d.packets = &systemPackets
+	}
 	return d, nil
 }
 
@@ -147,7 +151,11 @@ func (d *Driver) cancel(b *block) {
 		b.r.Err = driver.ErrCanceled
 		d.keep(d.release(b))
 	case pending:
-		b.cancelPending()
+		if b.signals {
+			d.cancelSignal(b)
+		} else {
+			b.cancelPending()
+		}
 	case onWorker:
 		d.cancelJob(b)
 	}
@@ -155,7 +163,13 @@ func (d *Driver) cancel(b *block) {
 }
 
 // cancelPending asks the system to end b. ERROR_NOT_FOUND says that it has ended, or is about to: its packet comes all the same.
-func (b *block) cancelPending() { windows.CancelIoEx(b.h, &b.ov) }
+func (b *block) cancelPending() {
+	if b.signals { // on a thread, which waits for the event as well
+		windows.SetEvent(b.event)
+		return
+	}
+	windows.CancelIoEx(b.h, &b.ov)
+}
 
 // RegisterBuffers implements driver.Driver.
 func (d *Driver) RegisterBuffers(bufs [][]byte) error {
@@ -187,8 +201,10 @@ func (d *Driver) Close() error {
 	retire(d.files)
 	d.afd.close()
 	for _, b := range d.blocks {
-		if b.event != 0 {
-			windows.CloseHandle(b.event)
+		for _, h := range []windows.Handle{b.event, b.packet} {
+			if h != 0 {
+				windows.CloseHandle(h)
+			}
 		}
 	}
 	d.pin.Unpin()

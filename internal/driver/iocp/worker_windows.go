@@ -19,6 +19,7 @@ type workers struct {
 	inside     int        // in work
 	outside    int        // in runOutside: they may wait for ever and don't count against max
 	interrupts int        // in interrupt
+	waiters    []*waiter  // each has a goroutine outside
 	max        int        // of inside
 	ended      *sync.Cond // one of the three went down
 }
@@ -30,6 +31,7 @@ const (
 	noJob   job = iota
 	queued      // in workers.queue
 	running     // with a worker
+	waited      // with a waiter
 	over        // its packet is on the way
 )
 
@@ -182,22 +184,29 @@ func (d *Driver) cancelJobLocked(b *block) {
 		w.queue.remove(b)
 		b.job = over
 		b.r.Err = driver.ErrCanceled
-		if !d.post(b) {
-			w.outside++
-			go d.postLater(b)
-		}
+		d.postOrLater(b)
 	case running:
 		b.canceling = true
 		d.startInterrupt(b)
+	case waited:
+		b.canceling = true
+		windows.SetEvent(b.waiter.call)
 	}
 }
 
-func (d *Driver) postLater(b *block) {
-	d.postAtLast(b)
-	d.workers.mu.Lock()
-	d.workers.outside--
-	d.workers.ended.Broadcast()
-	d.workers.mu.Unlock()
+// postOrLater posts b, and doesn't wait until the system has memory for that. workers.mu is held.
+func (d *Driver) postOrLater(b *block) {
+	if d.post(b) {
+		return
+	}
+	d.workers.outside++
+	go func() {
+		d.postAtLast(b)
+		d.workers.mu.Lock()
+		d.workers.outside--
+		d.workers.ended.Broadcast()
+		d.workers.mu.Unlock()
+	}()
 }
 
 // enter makes the call that follows one that a cancel can interrupt, until leave. It reports false if the request is cancelled already.

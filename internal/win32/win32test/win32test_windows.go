@@ -2,6 +2,7 @@
 package win32test
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -90,4 +91,37 @@ func Untouched(size int) (memory []byte, free func(), err error) {
 	}
 	memory = unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), size)
 	return memory, func() { windows.VirtualFree(at, 0, windows.MEM_RELEASE) }, nil
+}
+
+var (
+	kernel32            = windows.NewLazySystemDLL("kernel32.dll")
+	procCreateSemaphore = kernel32.NewProc("CreateSemaphoreW")
+	procRelease         = kernel32.NewProc("ReleaseSemaphore")
+	procSetTimer        = kernel32.NewProc("SetWaitableTimer")
+)
+
+// CreateSemaphore makes a semaphore that count waits find free, and at most limit.
+func CreateSemaphore(count, limit int32) (windows.Handle, error) {
+	h, _, err := procCreateSemaphore.Call(0, uintptr(count), uintptr(limit), 0)
+	if h == 0 {
+		return 0, err
+	}
+	return windows.Handle(h), nil
+}
+
+// ReleaseSemaphore lets count more waits through.
+func ReleaseSemaphore(h windows.Handle, count int32) error {
+	if ok, _, err := procRelease.Call(uintptr(h), uintptr(count), 0); ok == 0 {
+		return err
+	}
+	return nil
+}
+
+// SetTimer has a waitable timer expire in d, and then every period milliseconds, if that is not 0.
+func SetTimer(h windows.Handle, d time.Duration, period int32) error {
+	due := -int64(d / 100) // in 100 ns; negative: from now
+	if ok, _, err := procSetTimer.Call(uintptr(h), uintptr(unsafe.Pointer(&due)), uintptr(period), 0, 0, 0); ok == 0 {
+		return err
+	}
+	return nil
 }
