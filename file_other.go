@@ -29,3 +29,5 @@ func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, n
 
 // moreFollows: no system but Windows has messages in a File.
 func moreFollows(error) bool { return false }
+
+func checkOpen(h Handle) error { return ErrUnsupported }

@@ -4,6 +4,7 @@ package ringport
 
 import (
 	"io"
+	"math"
 	"os"
 	"syscall"
 
@@ -95,3 +96,12 @@ func writeStandard(h Handle, p []byte) (n int, err error, ok bool) {
 
 // moreFollows: no system but Windows has messages in a File.
 func moreFollows(error) bool { return false }
+
+// checkOpen reports what is not an open descriptor.
+func checkOpen(h Handle) error {
+	if h > math.MaxInt32 {
+		return unix.EBADF
+	}
+	_, err := unix.FcntlInt(uintptr(h), unix.F_GETFD, 0)
+	return err
+}

@@ -31,6 +31,7 @@ type Manager struct {
 	syncing  atomic.Int64 // syncs and chains that run on their callers' goroutines
 
 	timeouts timeouts
+	watches  watches
 	workers  workers   // threaded
 	loop     loopState // caller-driven: the owner's
 
@@ -92,6 +93,9 @@ func (m *Manager) begin(op *Op) error {
 		}
 		op.state = opActive
 		m.loop.live++
+	}
+	if op.req.Kind == driver.Close {
+		m.watches.closed(op.req.FD)
 	}
 	op.waiter, op.callback, op.chain = nil, nil, nil
 	if op.req.Asked.Load() || op.cause.Load() != nil { // Close gives a cause without being asked to cancel

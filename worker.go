@@ -35,6 +35,7 @@ type workers struct {
 type worker struct {
 	goroutine int64 // its number, to tell whether Close is called from one of its callbacks
 	hasTurn   bool
+	calling   *Op // whose callback it runs
 	turn      chan struct{}
 	batch     []*driver.Request
 	calls     fifo[*Op]      // collected, for the list
@@ -136,6 +137,7 @@ func (p *workers) setGoroutine(w *worker) {
 func (p *workers) next(m *Manager, w *worker) (op *Op, t *Timeout, wait bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	w.calling = nil
 	p.calls.take(&w.calls)
 	p.due.take(&w.due)
 	for {
@@ -144,6 +146,7 @@ func (p *workers) next(m *Manager, w *worker) (op *Op, t *Timeout, wait bool) {
 			op, ok = p.calls.pop()
 		}
 		if ok {
+			w.calling = op
 			p.handOn(m, w)
 			return op, t, false
 		}
@@ -218,6 +221,19 @@ func (p *workers) stop(m *Manager) {
 	for p.total > rest {
 		p.ended.Wait()
 	}
+}
+
+// runs reports whether the caller is in op's callback.
+func (p *workers) runs(op *Op) bool {
+	self := goroutineNumber()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.all {
+		if w.calling == op {
+			return w.goroutine == self
+		}
+	}
+	return false
 }
 
 func (p *workers) count() (total, idle int) {

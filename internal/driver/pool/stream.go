@@ -51,7 +51,7 @@ const always = unix.POLLERR | unix.POLLHUP | unix.POLLNVAL
 func eventsOf(r *driver.Request) uint32 {
 	switch {
 	case r.Kind == driver.Poll:
-		return r.Arg & 0xffff
+		return r.Arg&askable | unix.POLLERR | unix.POLLHUP // which come unasked, but an empty question would not be asked at all
 	case r.Kind.Transfers():
 		return directionEvents[direction(r.Kind)]
 	case r.State.Slot&outward != 0:
