@@ -14,18 +14,18 @@ func newSignal(t testing.TB) bell {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bell{Handle(fd)}
+	return bell{Handle(fd), new([8]byte)}
 }
 
+var oneMore = [8]byte{1}
+
 func (s bell) set() error {
-	one := [8]byte{1}
-	_, err := syscall.Write(int(s.h), one[:])
+	_, err := syscall.Write(int(s.h), oneMore[:])
 	return err
 }
 
 func (s bell) clear() error {
-	var count [8]byte
-	if _, err := syscall.Read(int(s.h), count[:]); err != syscall.EAGAIN {
+	if _, err := syscall.Read(int(s.h), s.buf[:]); err != syscall.EAGAIN {
 		return err
 	}
 	return nil

@@ -22,7 +22,7 @@ func newSignal(t testing.TB) bell {
 	}
 	pipesOf[r] = w
 	t.Cleanup(func() { closeRaw(w) })
-	return bell{r}
+	return bell{r, new([8]byte)}
 }
 
 func (s bell) set() error {
@@ -32,7 +32,7 @@ func (s bell) set() error {
 
 func (s bell) clear() error {
 	for {
-		if _, err := rawRead(s.h, make([]byte, 64)); err == syscall.EAGAIN {
+		if _, err := rawRead(s.h, s.buf[:]); err == syscall.EAGAIN {
 			return nil
 		} else if err != nil {
 			return err

@@ -14,7 +14,7 @@ func newSignal(t testing.TB) bell {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bell{Handle(h)}
+	return bell{h: Handle(h)}
 }
 
 func (s bell) set() error { return windows.SetEvent(windows.Handle(s.h)) }
@@ -54,16 +54,11 @@ func TestWatch_EventThatResetsItself(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer windows.CloseHandle(h)
-		_, a := watch(t, m, Handle(h), Signalled, Persistent)
-		_, b := watch(t, m, Handle(h), Signalled, Persistent)
 		both := make(chan Event, 2)
-		for _, from := range []<-chan Event{a, b} {
-			go func() {
-				for ready := range from {
-					both <- ready
-					m.Wake()
-				}
-			}()
+		for range 2 {
+			if _, err := m.Watch(Handle(h), Signalled, Persistent, func(_ *Registration, ready Event) { both <- ready }); err != nil {
+				t.Fatal(err)
+			}
 		}
 		for range 100 {
 			if err := windows.SetEvent(h); err != nil {
@@ -76,6 +71,9 @@ func TestWatch_EventThatResetsItself(t *testing.T) {
 		quiet(t, m)
 		if len(both) != 0 {
 			t.Error("a signal was reported twice")
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

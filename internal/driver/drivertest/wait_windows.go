@@ -43,6 +43,14 @@ func pollOf(h driver.Handle, events uint32) *driver.Request {
 	return &driver.Request{Kind: driver.Poll, FD: h, Arg: events}
 }
 
+// sockets are those that are open. A number that was closed may be another handle's, and must not be closed again.
+var sockets = map[windows.Handle]bool{}
+
+func closeSocket(s windows.Handle) error {
+	delete(sockets, s)
+	return windows.Closesocket(s)
+}
+
 // socket makes a TCP socket, which the driver knows if attached is set.
 func (f *fixture) socket(attached bool) windows.Handle {
 	f.Helper()
@@ -55,7 +63,12 @@ func (f *fixture) socket(attached bool) windows.Handle {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Cleanup(func() { windows.Closesocket(s) })
+	sockets[s] = true
+	f.Cleanup(func() {
+		if sockets[s] {
+			closeSocket(s)
+		}
+	})
 	if attached {
 		if err := f.d.Attach(driver.Handle(s)); err != nil {
 			f.Fatal(err)
@@ -206,7 +219,7 @@ func pollClosed(f *fixture) {
 		q := pollOf(driver.Handle(s), pollIn)
 		f.start(q)
 		f.stay(q)
-		if err := windows.Closesocket(s); err != nil {
+		if err := closeSocket(s); err != nil {
 			f.Fatal(err)
 		}
 		f.await(q)

@@ -42,7 +42,8 @@ type block struct {
 	interrupting bool           // a goroutine interrupts it, again and again
 	thread       windows.Handle // the one that is in a call which can be interrupted; 0: none
 	event        windows.Handle // made when first needed, kept until Close
-	waiter       *waiter        // who waits for the handle
+	waiter       *waiter        // who waits for object
+	object       windows.Handle // a duplicate of the handle: its number may be another's before the wait begins
 
 	packet windows.Handle // a wait completion packet: as event
 }

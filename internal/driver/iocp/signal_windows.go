@@ -132,23 +132,23 @@ const waiterMost = 64 - 1
 
 // toWaiter leaves r to a waiter. The lock is held.
 func (d *Driver) toWaiter(r *driver.Request, t target) (done bool) {
-	b := d.take(r, onWorker, t)
+	var object windows.Handle
+	self := windows.CurrentProcess()
+	if err := windows.DuplicateHandle(self, t.h, self, &object, 0, false, windows.DUPLICATE_SAME_ACCESS); err != nil {
+		r.Err = asErrno(err)
+		return true
+	}
 	w := &d.workers
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	g := w.waiterFor(b.h)
-	if g == nil {
-		call, err := windows.CreateEvent(nil, 0, 0, nil)
-		if err != nil {
-			r.Err = asErrno(err)
-			d.release(b)
-			return true
-		}
-		g = &waiter{call: call}
-		w.waiters = append(w.waiters, g)
-		w.outside++
-		go d.runWaiter(g)
+	g, err := d.freeWaiter()
+	if err != nil {
+		windows.CloseHandle(object)
+		r.Err = asErrno(err)
+		return true
 	}
+	b := d.take(r, onWorker, t)
+	b.object = object
 	b.turn++
 	b.canceling, b.interrupting = false, false
 	b.job, b.waiter = waited, g
@@ -160,40 +160,49 @@ func (d *Driver) toWaiter(r *driver.Request, t target) (done bool) {
 	return false
 }
 
-// waiterFor is a waiter that has room for h, nil if there is none. No handle may be in one call twice (MSDN, WaitForMultipleObjects).
-func (w *workers) waiterFor(h windows.Handle) *waiter {
+// freeWaiter is a waiter that has room, a new one if there is none. workers.mu is held.
+func (d *Driver) freeWaiter() (*waiter, error) {
+	w := &d.workers
 	for _, g := range w.waiters {
-		if len(g.blocks) < waiterMost && !slices.ContainsFunc(g.blocks, func(b *block) bool { return b.h == h }) {
-			return g
+		if len(g.blocks) < waiterMost {
+			return g, nil
 		}
 	}
-	return nil
+	call, err := windows.CreateEvent(nil, 0, 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	g := &waiter{call: call}
+	w.waiters = append(w.waiters, g)
+	w.outside++
+	go d.runWaiter(g)
+	return g, nil
 }
 
-// runWaiter waits until g has no block left. A block that has had its turn goes to the end when it is back, so that one that is always
+// runWaiter waits for g's blocks. A block that has had its turn goes to the end when it is back, so that one that is always
 // signalled holds up no other.
 func (d *Driver) runWaiter(g *waiter) {
-	var handles [1 + waiterMost]windows.Handle
 	var blocks []*block
-	handles[0] = g.call
+	handles := [1 + waiterMost]windows.Handle{g.call}
 	for {
 		var more bool
 		if blocks, more = d.lookAnew(g, blocks); !more {
 			return
 		}
 		for i, b := range blocks {
-			handles[1+i] = b.h
+			handles[1+i] = b.object
 		}
 		switch i, err := windows.WaitForMultipleObjects(handles[:1+len(blocks)], false, windows.INFINITE); {
-		case err != nil:
-			d.dropUnwaitable(blocks)
+		case err != nil: // no memory, for instance: there will be some
+			time.Sleep(time.Millisecond)
 		case i > windows.WAIT_OBJECT_0 && int(i) <= len(blocks):
 			d.signalled(blocks[i-1], pollIn, nil)
 		}
 	}
 }
 
-// lookAnew sends back what was cancelled, and stores in blocks what g waits for. Without any, it ends g.
+// lookAnew sends back what was cancelled, and stores in blocks what g waits for. Without any, it ends g, unless it is the only one: a wait that is
+// started again and again needs no new one each time.
 func (d *Driver) lookAnew(g *waiter, blocks []*block) (_ []*block, more bool) {
 	w := &d.workers
 	w.mu.Lock()
@@ -206,7 +215,7 @@ func (d *Driver) lookAnew(g *waiter, blocks []*block) (_ []*block, more bool) {
 			w.mu.Lock()
 		}
 	}
-	if blocks = append(blocks[:0], g.blocks...); len(blocks) > 0 {
+	if blocks = append(blocks[:0], g.blocks...); len(blocks) > 0 || len(w.waiters) == 1 && !w.closing {
 		return blocks, true
 	}
 	w.waiters = slices.DeleteFunc(w.waiters, func(other *waiter) bool { return other == g })
@@ -216,26 +225,10 @@ func (d *Driver) lookAnew(g *waiter, blocks []*block) (_ []*block, more bool) {
 	return nil, false
 }
 
-// dropUnwaitable sends back those of blocks whose handle has become none, and what is signalled by now: the call has not said which it was.
-func (d *Driver) dropUnwaitable(blocks []*block) {
-	found := false
-	for _, b := range blocks {
-		state, err := windows.WaitForSingleObject(b.h, 0)
-		if err != nil {
-			d.signalled(b, 0, err)
-		} else if state == windows.WAIT_OBJECT_0 {
-			d.signalled(b, pollIn, nil)
-		}
-		found = found || err != nil || state == windows.WAIT_OBJECT_0
-	}
-	if !found { // no memory, for instance: there will be some
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // signalled takes b from its waiter and sends it back.
 func (d *Driver) signalled(b *block, events int, err error) {
 	b.finish(events, err, false)
+	windows.CloseHandle(b.object)
 	w := &d.workers
 	w.mu.Lock()
 	g := b.waiter

@@ -20,6 +20,7 @@ type workers struct {
 	outside    int        // in runOutside: they may wait for ever and don't count against max
 	interrupts int        // in interrupt
 	waiters    []*waiter  // each has a goroutine outside
+	closing    bool       // the last waiter is to end as well
 	max        int        // of inside
 	ended      *sync.Cond // one of the three went down
 }
@@ -55,6 +56,10 @@ func (w *workers) threads() int {
 func (w *workers) wait() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.closing = true
+	for _, g := range w.waiters {
+		windows.SetEvent(g.call)
+	}
 	for w.inside+w.outside+w.interrupts > 0 {
 		w.ended.Wait()
 	}
