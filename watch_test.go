@@ -70,6 +70,23 @@ func quiet(t testing.TB, m *Manager) {
 	}
 }
 
+// noPolls expects that nothing is waited for any more, and no handle remembered.
+func noPolls(t testing.TB, m *Manager) {
+	t.Helper()
+	quiet(t, m)
+	if err := eventually(func() error {
+		if n := m.Stats().InFlight; n != 0 {
+			return fmt.Errorf("%d polls go on", n)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if n := len(m.watches.on); n != 0 {
+		t.Errorf("%d handles are still known", n)
+	}
+}
+
 // isOver expects that r has ended before, with the given reason.
 func isOver(t testing.TB, r *Registration, why error) {
 	t.Helper()
@@ -182,6 +199,7 @@ func TestWatch_OneShot(t *testing.T) {
 		for _, r := range append(all, never) {
 			isOver(t, r, nil)
 		}
+		noPolls(t, m)
 	})
 }
 
@@ -290,9 +308,7 @@ func TestWatch_SeveralOnOneHandle(t *testing.T) {
 			}
 			isOver(t, oneShot[i], nil)
 		}
-		if n := len(m.watches.on); n != 0 {
-			t.Errorf("%d handles are still known", n)
-		}
+		noPolls(t, m)
 	})
 }
 
@@ -486,6 +502,7 @@ func TestWatch_HandleClosed(t *testing.T) {
 				if _, err := m.Do(t.Context(), ptr(func(op *Op) { *op = CloseHandle(r.Handle()) })); err != nil {
 					t.Error(err)
 				}
+				openSignal(t) // it has the number now, and is not set
 			}
 			both <- ready
 		})
@@ -768,31 +785,37 @@ func TestLaw1_WatchAtRandom(t *testing.T) {
 	})
 }
 
+// oneByOne is a persistent registration, and what has it called once.
+func oneByOne(t testing.TB, m *Manager) (next func(), r *Registration) {
+	t.Helper()
+	s := openSignal(t)
+	heard := make(chan bool, 1)
+	r, err := m.Watch(s.h, Signalled, Persistent, func(*Registration, Event) {
+		s.mustClear(t)
+		heard <- true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		s.mustSet(t)
+		for done := false; !done; {
+			if m.shared {
+				done = <-heard
+				continue
+			}
+			if _, err := m.Step(-1); err != nil {
+				t.Fatal(err)
+			}
+			done = len(heard) > 0 && <-heard
+		}
+	}, r
+}
+
 func TestNoAllocations_Watch(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
-		m := open(t, c)
-		s := openSignal(t)
-		heard := make(chan bool, 1)
-		r, err := m.Watch(s.h, Signalled, Persistent, func(*Registration, Event) {
-			s.mustClear(t)
-			heard <- true
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustNotAllocate(t, "an event", 1, func() {
-			s.mustSet(t)
-			for done := false; !done; {
-				if m.shared {
-					done = <-heard
-					continue
-				}
-				if _, err := m.Step(-1); err != nil {
-					t.Fatal(err)
-				}
-				done = len(heard) > 0 && <-heard
-			}
-		})
+		next, r := oneByOne(t, open(t, c))
+		mustNotAllocate(t, "an event", 1, next)
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
@@ -804,28 +827,13 @@ func BenchmarkWatch(b *testing.B) {
 	for _, name := range backendsHere(b) {
 		for _, callerDriven := range []bool{false, true} {
 			b.Run(name+"/"+modeName(callerDriven), func(b *testing.B) {
-				m := open(b, Config{Backend: name, CallerDriven: callerDriven})
-				s := openSignal(b)
-				heard := make(chan bool, 1)
-				if _, err := m.Watch(s.h, Signalled, Persistent, func(*Registration, Event) {
-					s.mustClear(b)
-					heard <- true
-				}); err != nil {
-					b.Fatal(err)
-				}
+				next, r := oneByOne(b, open(b, Config{Backend: name, CallerDriven: callerDriven}))
 				b.ReportAllocs()
 				for b.Loop() {
-					s.mustSet(b)
-					for done := false; !done; {
-						if m.shared {
-							done = <-heard
-							continue
-						}
-						if _, err := m.Step(-1); err != nil {
-							b.Fatal(err)
-						}
-						done = len(heard) > 0 && <-heard
-					}
+					next()
+				}
+				if err := r.Close(); err != nil {
+					b.Error(err)
 				}
 			})
 		}
