@@ -27,6 +27,8 @@
 //
 // [Manager.DoChain] and [Manager.StartChain] run several operations one after the other as one submission.
 //
+// [Manager.Watch] calls a function whenever a handle is ready, for as long as it is wanted.
+//
 // # Two ways to drive a manager
 //
 // A threaded manager ([New] with a zero [Config], or [Default]) has workers that wait for completions and run callbacks.

@@ -41,3 +41,40 @@ func signalsMost(t *testing.T, n int) int {
 	const others = 500
 	return min(n, int(min(limit.Cur, 1<<30))-others)
 }
+
+// TestWatch_PeerShutsDown: HangUp of a socket, beside what there is to read, and to who asks for nothing else.
+func TestWatch_PeerShutsDown(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		a, b, err := newDuplex()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeRaw(a)
+		defer closeRaw(b)
+		_, hangUps := watch(t, m, a, HangUp, OneShot)
+		r, calls := watch(t, m, a, Readable, Persistent)
+		put(t, b, "the last")
+		if ready := receive(t, m, calls); ready != Readable {
+			t.Errorf("%v", ready)
+		}
+		quiet(t, m)
+		if len(hangUps) != 0 {
+			t.Errorf("%v", <-hangUps)
+		}
+		if err := unix.Shutdown(int(b), unix.SHUT_WR); err != nil {
+			t.Fatal(err)
+		}
+		if ready := receive(t, m, hangUps); ready != HangUp {
+			t.Errorf("%v", ready)
+		}
+		for ready := Readable; ready != Readable|HangUp; ready = receive(t, m, calls) {
+			if ready != Readable {
+				t.Fatalf("%v", ready)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

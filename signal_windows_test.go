@@ -1,10 +1,14 @@
 package ringport
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
 // newSignal makes what is signalled between set and clear, each of which may be called several times: an event.
@@ -77,3 +81,91 @@ func TestWatch_EventThatResetsItself(t *testing.T) {
 		}
 	})
 }
+
+// consoleChild makes a console, which the tests have none of, and watches its input.
+var consoleChild = child("watch console", func() error {
+	if err := win32test.NewConsole(); err != nil {
+		return err
+	}
+	for i := range 8 {
+		m, err := New(Config{CallerDriven: i%2 == 0})
+		if err != nil {
+			return err
+		}
+		name, err := windows.UTF16PtrFromString("CONIN$")
+		if err != nil {
+			return err
+		}
+		h, err := windows.CreateFile(name, windows.GENERIC_READ|windows.GENERIC_WRITE, windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE, nil,
+			windows.OPEN_EXISTING, 0, 0)
+		if err != nil {
+			return fmt.Errorf("CONIN$: %w", err)
+		}
+		if i%4 < 2 { // else a thread finds out what it is
+			if err := m.Attach(Handle(h)); err == nil {
+				return errors.New("a console was attached")
+			}
+		}
+		if err := watchConsole(m, h); err != nil {
+			return err
+		}
+		windows.CloseHandle(h)
+		if err := m.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
+func watchConsole(m *Manager, h windows.Handle) error {
+	if err := windows.FlushConsoleInputBuffer(h); err != nil {
+		return err
+	}
+	calls := make(chan Event, callsMost)
+	r, err := m.Watch(Handle(h), Readable, Persistent, func(_ *Registration, ready Event) {
+		select {
+		case calls <- ready:
+		default:
+		}
+	})
+	if err != nil {
+		return err
+	}
+	heard := func(n int) error {
+		for n > 0 {
+			if !m.shared {
+				if _, err := m.Step(patience); err != nil {
+					return err
+				}
+				if len(calls) == 0 {
+					continue
+				}
+			}
+			if ready := <-calls; ready != Readable {
+				return fmt.Errorf("%v, %v", ready, r.Err())
+			}
+			n--
+		}
+		return nil
+	}
+	op := Nop()
+	if _, err := m.Do(context.Background(), &op); err != nil {
+		return err
+	}
+	if len(calls) != 0 {
+		return errors.New("there was no input, and the function was called")
+	}
+	if err := win32test.PressKey(h, 'x'); err != nil {
+		return err
+	}
+	if err := heard(3); err != nil { // it is still there
+		return err
+	}
+	if err := windows.FlushConsoleInputBuffer(h); err != nil {
+		return err
+	}
+	return r.Close() // while it waits, or is called
+}
+
+// TestWatch_Console: a key that nobody reads is reported again and again.
+func TestWatch_Console(t *testing.T) { runChild(t, consoleChild) }

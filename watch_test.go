@@ -199,6 +199,15 @@ func TestWatch_OneShot(t *testing.T) {
 		for _, r := range append(all, never) {
 			isOver(t, r, nil)
 		}
+		s, done := openSignal(t), make(chan bool, 1)
+		if _, err := m.Watch(s.h, Signalled, OneShot, func(*Registration, Event) {
+			s.mustClear(t)
+			done <- true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		s.mustSet(t)
+		receive(t, m, done)
 		noPolls(t, m)
 	})
 }

@@ -37,6 +37,8 @@ const (
 	pollOut = 0x004
 	pollErr = 0x008
 	pollHup = 0x010
+
+	pollRdHup = 0x2000
 )
 
 func pollOf(h driver.Handle, events uint32) *driver.Request {
@@ -134,6 +136,8 @@ func pollSocket(f *fixture) {
 	if f.await(q); q.N != pollIn || q.Err != nil { // a read would not wait
 		f.Errorf("the peer has shut down: %#x, %v", q.N, q.Err)
 	}
+	f.must(pollOf(s, pollIn|pollRdHup), pollIn|pollRdHup) // to whom it asks for it
+	f.must(pollOf(s, pollRdHup), pollRdHup)
 	h, peer = f.connection(true)
 	for _, events := range []uint32{0, pollIn} {
 		q := pollOf(driver.Handle(h), events)
@@ -288,6 +292,7 @@ func pollFile(f *fixture) {
 func pollUnsupported(f *fixture) {
 	_, w := f.pipe()
 	f.fails(pollOf(w, pollOut), driver.ErrUnsupported)
+	f.fails(pollOf(w, 0), driver.ErrUnsupported)
 	r, _ := f.messagePipe()
 	f.fails(pollOf(r, pollIn), driver.ErrUnsupported)
 	f.fails(pollOf(f.openFile("NUL", os.O_RDWR), pollIn), driver.ErrUnsupported)
