@@ -415,7 +415,7 @@ func TestBadInput_NotByAConstructor(t *testing.T) {
 		for k := driver.Kind(0); k < driver.KindCount+3; k++ {
 			switch k {
 			case driver.Nop, driver.Read, driver.Write, driver.Fsync, driver.Fdatasync, driver.Fallocate, driver.Truncate,
-				driver.Fadvise, driver.Close, driver.Poll:
+				driver.Fadvise, driver.Close, driver.Poll, driver.Recv, driver.Send, driver.Socket, driver.Listen, driver.Accept, driver.Shutdown:
 				continue // do without Ext
 			}
 			set := func(op *Op) { *op = Op{req: driver.Request{Kind: k}} }

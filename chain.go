@@ -87,7 +87,12 @@ func chainError(ops []*Op) error {
 // beginAll begins all of ops or none.
 func (m *Manager) beginAll(ops []*Op) error {
 	for i, op := range ops {
-		if err := m.begin(op); err != nil {
+		err := m.begin(op)
+		if err == nil && op.multi != nil {
+			m.abandon(op)
+			err = op.fail(ErrMultishot)
+		}
+		if err != nil {
 			for _, begun := range ops[:i] {
 				m.abandon(begun)
 			}

@@ -40,7 +40,9 @@ type Config struct {
 	// are blocked in callbacks, nothing is delivered. Zero: 2 (or MaxWorkers, if that is less) and 256.
 	MinWorkers, MaxWorkers int
 
-	// MaxThreads bounds the threads that the driver blocks in system calls that cannot wait in any other way. Zero: 64.
+	// MaxThreads bounds the threads that the driver blocks in system calls that cannot wait in any other way. Zero: 64. On Windows, what may wait
+	// for somebody else on a handle that can't be attached has up to 1024 more for reads and polls, for writes and flushes, and for Overlapped's
+	// calls each; what is beyond that queues.
 	MaxThreads int
 }
 

@@ -31,6 +31,9 @@ func (e *OpError) Timeout() bool {
 	return errors.As(e.Err, &t) && t.Timeout()
 }
 
+// Is lets errors.Is find os.ErrClosed where the system says that the handle was closed under the operation.
+func (e *OpError) Is(target error) bool { return target == os.ErrClosed && saysClosed(e.Err) }
+
 // As lets errors.As find an *fs.PathError.
 func (e *OpError) As(target any) bool {
 	p, ok := target.(**fs.PathError)
@@ -56,6 +59,8 @@ var (
 	// ErrCanceled says that Cancel ended the operation, or that an earlier operation of its chain failed. It matches
 	// context.Canceled.
 	ErrCanceled error = &sentinel{"operation cancelled", context.Canceled}
+	// ErrMultishot says that an operation with several results was given to Do, DoChain or StartChain, which wait for one.
+	ErrMultishot = errors.New("operation has several results: use Start")
 	// ErrInFlight says that an Op was started again, or changed hands, before it was done.
 	ErrInFlight = errors.New("operation is in flight already")
 	// ErrNilCallback says that Start got no callback.
@@ -66,7 +71,8 @@ var (
 	// Overlapped got no function.
 	ErrInvalidOp error = &sentinel{"invalid operation", fs.ErrInvalid}
 	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner. Io_uring tells, by the
-	// thread, from all but Start, Cancel and the like, which only queue; the pool and completion ports cannot.
+	// thread, from all but Start, Cancel and the like, which only queue; the pool and completion ports cannot, so that two goroutines at a time do
+	// damage there.
 	ErrNotOwner = errors.New("caller-driven manager used by a goroutine that does not own it")
 	// ErrNotCallerDriven says that Step was called on a threaded manager, which steps by itself.
 	ErrNotCallerDriven = errors.New("manager is threaded: it steps by itself")

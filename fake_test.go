@@ -55,6 +55,9 @@ func (d *fakeDriver) CancelAll()                          { d.rouse() }
 func (d *fakeDriver) Pollable() (driver.Handle, bool)     { return 0, false }
 func (d *fakeDriver) RegisterBuffers([][]byte) error      { return nil }
 func (d *fakeDriver) RegisterFiles([]driver.Handle) error { return nil }
+func (d *fakeDriver) AddBuffers(*driver.Buffers) error    { return nil }
+func (d *fakeDriver) DropBuffers(*driver.Buffers) error   { return nil }
+func (d *fakeDriver) GiveBack(*driver.Buffers, int)       {}
 func (d *fakeDriver) Threads() int                        { return 0 }
 func (d *fakeDriver) Close() error                        { return nil }
 

@@ -74,6 +74,7 @@ type traits struct {
 	directory bool
 	appends   bool // opened with O_APPEND
 	direct    bool // past the page cache
+	socket    bool
 }
 
 const (
@@ -343,6 +344,14 @@ func (f *file) report() {
 
 // failed is err as an error of this file.
 func (f *file) failed(op string, err error) error { return &OpError{Op: op, Name: f.name, Err: err} }
+
+// called is err, which an operation has just made, as an error of the method that the user called.
+func called(op string, err error) error {
+	if e, ok := err.(*OpError); ok {
+		e.Op = op
+	}
+	return err
+}
 
 // errNoFile is the error of a call on a nil *File.
 func errNoFile(op string) error { return &OpError{Op: op, Name: "nil file", Err: fs.ErrInvalid} }

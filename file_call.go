@@ -11,9 +11,10 @@ import (
 // call is one operation of a caller of File, or a caller that waits for its turn. While it is in file.calls, Close and
 // deadlines end it: file.mu is held when they do, and when it is put in and taken out.
 type call struct {
-	op   Op
-	ext  driver.Ext
-	bufs [][]byte // of a vectored operation
+	running *Op // what do runs: op, or one of the caller's own
+	op      Op
+	ext     driver.Ext
+	bufs    [][]byte // of a vectored operation
 
 	way        way
 	turn       *turn      // what it waits for; nil: its operation is in flight
@@ -26,9 +27,10 @@ var fileCalls = sync.Pool{New: func() any { return &call{granted: make(chan erro
 // free makes a call that is over ready for others. One whose operation did not come back, because the loop broke, is left to
 // whoever still has it.
 func (c *call) free() {
-	if atomic.LoadUint32(&c.op.state) == opActive {
+	if c.running != nil && atomic.LoadUint32(&c.running.state) == opActive {
 		return
 	}
+	c.running = nil
 	c.op = Op{}
 	clear(c.bufs)
 	c.bufs = c.bufs[:0]
@@ -37,8 +39,10 @@ func (c *call) free() {
 }
 
 // do runs c.op on the file, which the caller has entered.
-func (f *File) do(c *call, w way) (int, error) {
-	op := &c.op
+func (f *File) do(c *call, w way) (int, error) { return f.doOp(c, &c.op, w) }
+
+// doOp runs op as the call c.
+func (f *File) doOp(c *call, op *Op, w way) (int, error) {
 	op.name = f.name
 	if f.regular {
 		op.req.Flags |= driver.Regular
@@ -68,7 +72,7 @@ func (f *File) do(c *call, w way) (int, error) {
 		f.mu.Unlock()
 		return 0, err
 	}
-	c.way = w
+	c.way, c.running = w, op
 	f.calls.push(c)
 	f.mu.Unlock()
 	ahead := f.advance(op)
@@ -78,6 +82,31 @@ func (f *File) do(c *call, w way) (int, error) {
 	f.calls.remove(c)
 	f.mu.Unlock()
 	return n, err
+}
+
+// Do runs an operation that File has no method for, on the file's handle, whichever it was made with, and waits until it is done. Close
+// and the end of the view's context end it, and it keeps the descriptor open until then. The result is op's, as [Manager.Do]
+// gives it. It does not take turns with Read and Write.
+func (f *File) Do(op *Op) (int, error) { return f.doOwn(op, neither) }
+
+// DoRead is Do of an operation that waits for something to come in, such as [Accept] or [RecvMsg]: the read deadline ends it too.
+func (f *File) DoRead(op *Op) (int, error) { return f.doOwn(op, reading) }
+
+// DoWrite is Do of an operation that waits until something can go out, such as [Connect] or [SendMsg]: the write deadline ends it too.
+func (f *File) DoWrite(op *Op) (int, error) { return f.doOwn(op, writing) }
+
+func (f *File) doOwn(op *Op, w way) (int, error) {
+	if err := f.enter(op.req.Kind.String()); err != nil {
+		return 0, err
+	}
+	defer f.leave()
+	if s := atomic.LoadUint32(&op.state); s == opActive || s == opOwed { // before it is touched
+		return 0, f.failed(op.req.Kind.String(), ErrInFlight)
+	}
+	op.req.FD = f.h
+	c := fileCalls.Get().(*call)
+	defer c.free()
+	return f.doOp(c, op, w)
 }
 
 // mayRunHere reports whether an operation may run on the caller's own thread: it ends by itself, and neither a context nor a
@@ -154,7 +183,7 @@ func (f *file) end(cause error, ways ...way) {
 			if c.turn != nil {
 				f.calls.grant(c, cause)
 			} else {
-				f.m.cancel(&c.op, cause)
+				f.m.cancel(c.running, cause)
 			}
 		}
 		c = next
@@ -198,7 +227,7 @@ func (l *callList) grant(c *call, reason error) {
 // active reports whether an operation is in flight (caller-driven mode, where no call waits for a turn).
 func (l *callList) active() bool {
 	for c := l.first; c != nil; c = c.next {
-		if c.op.state == opActive {
+		if c.running.state == opActive {
 			return true
 		}
 	}

@@ -27,6 +27,9 @@ func openDirectory(h Handle) (Handle, error) { return 0, ErrUnsupported }
 
 func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, nil, false }
 
+// saysClosed: no system but Windows has an error for that.
+func saysClosed(error) bool { return false }
+
 // moreFollows: no system but Windows has messages in a File.
 func moreFollows(error) bool { return false }
 

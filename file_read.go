@@ -84,6 +84,11 @@ func (f *File) readOnce(p []byte, off int64) (int, error) {
 	}
 	c := fileCalls.Get().(*call)
 	defer c.free()
+	if f.socket {
+		c.op = Recv(f.h, p, 0)
+		n, err := f.do(c, reading)
+		return n, called("read", err)
+	}
 	c.op = Read(f.h, p, off)
 	n, err := f.do(c, reading)
 	return n, f.explain(err, off, p)

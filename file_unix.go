@@ -37,7 +37,9 @@ func describe(h Handle) (what traits, err error) {
 		fallthrough
 	case unix.S_IFREG, unix.S_IFBLK:
 		what.regular, what.seekable = true, true
-	case unix.S_IFIFO, unix.S_IFSOCK:
+	case unix.S_IFSOCK:
+		what.socket = true
+	case unix.S_IFIFO:
 	default: // some devices have positions
 		_, err := unix.Seek(fd, 0, io.SeekCurrent)
 		what.seekable = err == nil
@@ -93,6 +95,9 @@ func writeStandard(h Handle, p []byte) (n int, err error, ok bool) {
 	n, err = osOutput[h].Write(p)
 	return n, err, true
 }
+
+// saysClosed: what waits on a descriptor goes on when that is closed, with what it refers to.
+func saysClosed(error) bool { return false }
 
 // moreFollows: no system but Windows has messages in a File.
 func moreFollows(error) bool { return false }

@@ -76,6 +76,10 @@ func openDirectory(h Handle) (Handle, error) {
 	return Handle(again), err
 }
 
+// saysClosed reports whether err says that the handle was closed under an operation. Two errors say so: ERROR_HANDLES_CLOSED itself, and
+// ERROR_OPERATION_ABORTED of a handle that is not open any more, which the driver makes the first of.
+func saysClosed(err error) bool { return errors.Is(err, windows.ERROR_HANDLES_CLOSED) }
+
 // writeStandard: there is no SIGPIPE.
 func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, nil, false }
 

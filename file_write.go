@@ -65,9 +65,16 @@ func (f *File) writeAll(p []byte, off int64) (n int, err error) {
 		if off != CurrentOffset {
 			at += int64(n)
 		}
-		c.op = Write(f.h, p[n:], at)
+		if f.socket {
+			c.op = Send(f.h, p[n:], 0)
+		} else {
+			c.op = Write(f.h, p[n:], at)
+		}
 		m, err := f.do(c, writing)
 		n += m
+		if f.socket {
+			err = called("write", err)
+		}
 		if err == nil && m == 0 {
 			err = io.ErrUnexpectedEOF
 		}

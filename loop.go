@@ -38,7 +38,7 @@ func (l *loopState) init() { l.batch = make([]*driver.Request, batchStart) }
 // Step is one round of a caller-driven manager: it runs expired timeouts, submits what is queued, waits until something
 // completes, a timeout expires, Wake is called or limit has passed (negative: no limit, zero: no wait), and runs the callbacks
 // of what completed. It returns how many callbacks and timeouts it ran; none after a Wake. ErrNotCallerDriven on a threaded
-// manager, [ErrNotOwner], where the backend can tell, on another goroutine than the owner's, ErrManagerClosed.
+// manager, [ErrNotOwner] on another goroutine than the owner's (io_uring alone can tell), ErrManagerClosed.
 func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 	if m.shared {
 		return 0, ErrNotCallerDriven
@@ -84,6 +84,11 @@ func (m *Manager) runOwed() (ran int) {
 	for l.next < l.n {
 		op := l.batch[l.next].Owner.(*Op)
 		l.next++
+		if op.multi != nil {
+			op.req.Ext.Shots.Listed = false
+			ran += m.callShots(op)
+			continue
+		}
 		if op.chain != nil {
 			if op.callback == nil {
 				ran++

@@ -98,6 +98,9 @@ func (m *Manager) begin(op *Op) error {
 		m.watches.closed(op.req.FD)
 	}
 	op.waiter, op.callback, op.chain = nil, nil, nil
+	if op.multi != nil {
+		op.multi.begin(op)
+	}
 	if op.req.Asked.Load() || op.cause.Load() != nil { // Close gives a cause without being asked to cancel
 		op.req.Asked.Store(false)
 		op.cause.Store(nil)
@@ -133,6 +136,10 @@ func (m *Manager) abandon(op *Op) {
 
 // deliver makes op done and tells whoever waits for it: a goroutine in Do at once, a callback by putting op into calls.
 func (m *Manager) deliver(op *Op, calls *fifo[*Op]) {
+	if op.multi != nil {
+		m.deliverShots(op, calls)
+		return
+	}
 	for op != nil {
 		// Once claimed, an operation without a callback may be started again, and have one.
 		w, c, owed, succeeded := op.waiter, op.chain, op.callback != nil, op.chain != nil && whole(&op.req)
@@ -183,13 +190,22 @@ func (m *Manager) claim(op *Op) bool {
 
 // callBack calls the callback of an operation that has been claimed.
 func (m *Manager) callBack(op *Op) {
+	if op.multi != nil {
+		m.callShots(op)
+		return
+	}
 	f := op.callback
+	m.done(op)
+	f(op)
+}
+
+// done makes an operation that was owed a callback one that can be started again.
+func (m *Manager) done(op *Op) {
 	if m.shared {
 		atomic.StoreUint32(&op.state, opDone)
 	} else {
 		op.state = opDone
 	}
-	f(op)
 }
 
 // Do starts op and waits until it is done. The result is op's, see [Op.Result]. When ctx ends, the operation is cancelled,
@@ -201,6 +217,9 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	}
 	if err := m.own(); err != nil {
 		return 0, op.fail(err)
+	}
+	if op.multi != nil {
+		return 0, op.fail(ErrMultishot)
 	}
 	if err := m.begin(op); err != nil {
 		return 0, err
@@ -226,7 +245,7 @@ func (m *Manager) run(ctx context.Context, op *Op) (int, error) {
 	w := m.calls.Get().(*waiter)
 	op.waiter = w
 	op.req.Flags |= driver.Inline
-	if m.drv.Submit(&op.req) {
+	if m.submit(op) {
 		op.waiter = nil
 		m.count(&m.counters.inline[op.req.Kind])
 		m.claim(op)
@@ -271,7 +290,7 @@ func (m *Manager) Start(op *Op, f func(op *Op)) error {
 // queue hands op, which has a callback or is stepped for, to the driver.
 func (m *Manager) queue(op *Op) {
 	op.req.Flags &^= driver.Inline
-	if m.drv.Submit(&op.req) {
+	if m.submit(op) {
 		m.count(&m.counters.inline[op.req.Kind])
 		m.finishInline(op)
 		return
@@ -279,6 +298,29 @@ func (m *Manager) queue(op *Op) {
 	if m.shared {
 		m.cancelLate()
 	}
+}
+
+// submit is Driver.Submit. A function of the user's in a Raw request may not return from it, but panic; then neither op nor what follows it
+// in its chain has begun.
+func (m *Manager) submit(op *Op) (done bool) {
+	if op.req.Kind != driver.Raw {
+		return m.drv.Submit(&op.req)
+	}
+	returned := false
+	defer func() {
+		switch {
+		case returned:
+		case op.chain != nil:
+			for _, op := range op.chain.ops {
+				m.abandon(op)
+			}
+		default:
+			m.abandon(op)
+		}
+	}()
+	done = m.drv.Submit(&op.req)
+	returned = true
+	return done
 }
 
 // cancelLate passes on a Close that came while an operation was submitted and so may not have found it: either Close sees it
@@ -355,7 +397,7 @@ func (m *Manager) poke() {
 // descriptor is; on Windows it binds the handle to the completion port. Operations work on a handle that can't be attached as well
 // (opened without FILE_FLAG_OVERLAPPED, or another port's): a thread waits for each. [Manager.NewFile] and [Manager.OpenFile] attach by
 // themselves. Close an attached handle with [CloseHandle], or Detach it first: it is remembered under its number, and an operation on the
-// next handle that gets the number may else wait for ever. Detach undoes it where the system can.
+// next handle that gets the number may else wait until it is cancelled. Detach undoes it where the system can.
 func (m *Manager) Attach(h Handle) error { return m.onHandle("attach", h, m.drv.Attach) }
 
 // Detach ends what Attach began. The handle must have nothing in flight.

@@ -46,6 +46,7 @@ type Op struct {
 	waiter   *waiter               // Do waits here, or nil
 	callback func(op *Op)          // Start's, or nil
 	chain    *chain                // the rest of a chain that the manager runs itself
+	multi    *multishot            // of an operation with several results
 	name     string
 	noCopy   noCopy
 }
@@ -69,21 +70,29 @@ func (op *Op) Named(name string) *Op {
 // io.EOF, or an *OpError. Bytes that moved are reported even beside an error. A read that got an empty message from a pipe (Windows) has
 // neither bytes nor an error. It means nothing before the operation is done, nor after a start that was refused.
 func (op *Op) Result() (n int, err error) {
+	if op.multi != nil {
+		return op.multi.result(op)
+	}
+	return op.result(op.req.N, op.req.Err)
+}
+
+// result is what N and Err of the request, or of a part of it, mean.
+func (op *Op) result(n int, err error) (int, error) {
 	r := &op.req
-	if r.Err == nil {
-		if r.N == 0 && !r.Empty && (r.Kind == driver.Read || r.Kind == driver.Readv) && r.Wanted() > 0 {
+	if err == nil {
+		if n == 0 && !r.Empty && (r.Kind == driver.Read || r.Kind == driver.Readv || r.Kind == driver.Recv) &&
+			(r.Wanted() > 0 || r.Ext != nil && r.Ext.Buffers != nil) {
 			return 0, io.EOF
 		}
-		return r.N, nil
+		return n, nil
 	}
-	err = r.Err
 	if err == driver.ErrCanceled {
 		err = ErrCanceled
 		if cause := op.cause.Load(); cause != nil {
 			err = *cause
 		}
 	}
-	return r.N, op.fail(err)
+	return n, op.fail(err)
 }
 
 // fail is err as this operation's error.
@@ -129,5 +138,6 @@ func (op *Op) check() error {
 // needsExt marks the kinds that cannot do without Request.Ext.
 var needsExt = [driver.KindCount]bool{
 	driver.Readv: true, driver.Writev: true, driver.Splice: true, driver.Open: true, driver.Stat: true,
+	driver.RecvMsg: true, driver.SendMsg: true, driver.Bind: true, driver.Connect: true,
 	driver.Unlink: true, driver.Rename: true, driver.Mkdir: true, driver.Link: true, driver.Raw: true,
 }

@@ -75,8 +75,15 @@ func TestOverlapped_PipePeek(t *testing.T) {
 	})
 }
 
-// datagramSocket is a socket that can be written to, and has nothing to read.
+// datagramSocket is a socket that can be written to, and has nothing to read. The end of the test closes it.
 func datagramSocket(t *testing.T) windows.Handle {
+	t.Helper()
+	socket := newDatagramSocket(t)
+	t.Cleanup(func() { windows.Closesocket(socket) })
+	return socket
+}
+
+func newDatagramSocket(t *testing.T) windows.Handle {
 	t.Helper()
 	var data windows.WSAData
 	if err := windows.WSAStartup(0x202, &data); err != nil {
@@ -90,7 +97,6 @@ func datagramSocket(t *testing.T) windows.Handle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { windows.Closesocket(socket) })
 	return socket
 }
 

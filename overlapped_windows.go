@@ -28,6 +28,9 @@ func Failed(err error) Started { return iocp.Failed(err) }
 // ERROR_IO_PENDING) and the status in its OVERLAPPED.
 func Unchecked(err error) Started { return iocp.Unchecked(err) }
 
+// ErrNoReturn says that the start function of an [Overlapped] operation did not return, but panicked or called runtime.Goexit.
+var ErrNoReturn = iocp.ErrNoReturn
+
 // Overlapped is the escape hatch: an operation on h by any call that takes an OVERLAPPED, DeviceIoControl for instance. Start makes the
 // call, with the OVERLAPPED that it is given, each time the operation is started, and reports how the call stands. Call is its name, which the
 // error shows as the operation's. The result is the
@@ -38,10 +41,14 @@ func Unchecked(err error) Started { return iocp.Unchecked(err) }
 //
 // Memory that the call is given is written to until the completion. It must be on the heap and reachable until then, as all variables that
 // start refers to are; their address as a uintptr does not count. Start must not use the OVERLAPPED otherwise, set its event, or
-// keep it, and must not panic. It is called by whoever submits the operation, or, on a handle that could not be attached (see
-// [Manager.Attach]), by a thread that waits for its result: there, it may be a handle that was not opened for overlapped I/O
+// keep it. It is called by whoever submits the operation (a caller-driven manager submits in Step and Flush), or, on a handle that could not be
+// attached (see [Manager.Attach]), by a thread that waits for its result: there, it may be a handle that was not opened for overlapped I/O
 // (withOverlappedEx without async), and start is not called if the operation is cancelled first. A handle that was opened elsewhere
 // is to be attached before.
+//
+// A panic in start goes to whoever called it: to the caller of Start or Do, so that the operation has not begun, or of Step or Flush, so that
+// it is over, with [ErrNoReturn]. On a goroutine of the manager's it ends the program, as in a callback. The same goes for runtime.Goexit, but
+// that it ends no program. If the call had been made, it is cancelled, and Close waits until the system is done with its memory.
 func Overlapped(call string, h Handle, off int64, start func(ov *windows.Overlapped) Started) Op {
 	ext := &driver.Ext{Call: call}
 	if start != nil { // a nil function would not be nil in ext.Raw

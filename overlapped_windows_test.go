@@ -3,9 +3,11 @@ package ringport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/windows"
@@ -137,4 +139,132 @@ func watchedDir(t *testing.T, m *Manager, dir string) Handle {
 		t.Fatal(err)
 	}
 	return pipeSort{}.attach(t, m, h)
+}
+
+// returns calls f on a goroutine of its own, which it may end, or panic with "start" and nothing else, and reports whether it returned.
+func returns(t *testing.T, f func()) (returned bool) {
+	t.Helper()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			if why := recover(); why != nil && why != "start" {
+				t.Error(why)
+			}
+		}()
+		f()
+		returned = true
+	}()
+	<-ended
+	return returned
+}
+
+// TestLaw1_StartDoesNotReturn: a start function panics or ends its goroutine, before its call or after it. Whoever started the operation learns of
+// it, the operation is over or has not begun, and everything goes on: the operation, the handle, the manager, and its Close.
+func TestLaw1_StartDoesNotReturn(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic("start") }, "Goexit": runtime.Goexit} {
+		for _, called := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, called %v", name, called), func(t *testing.T) {
+				onPipes(t, false, func(t *testing.T, m *Manager, s pipeSort) {
+					if s.synchronous && (name == "panic" || called) {
+						return // on a goroutine of the manager's a panic ends the program; and a synchronous call would wait
+					}
+					if name == "Goexit" && !m.shared && !s.synchronous {
+						return // see TestLaw4_OwnerEnds
+					}
+					leaves(t, m, s, leave, called)
+				})
+			})
+		}
+	}
+}
+
+// leaves has a start function leave three times, and after each time do what it should.
+func leaves(t *testing.T, m *Manager, s pipeSort, leave func(), called bool) {
+	server, client := rawPair(t, m, s)
+	buf := make([]byte, 4)
+	bad := true
+	op := Overlapped("ReadFile", server, 0, func(ov *windows.Overlapped) Started {
+		if bad && !called {
+			leave()
+		}
+		err := windows.ReadFile(windows.Handle(server), buf, nil, ov)
+		if bad {
+			leave()
+		}
+		return Unchecked(err)
+	})
+	for range 3 {
+		bad = true
+		switch {
+		case s.synchronous: // on a worker
+			does(t, m, &op, 0, ErrNoReturn)
+		case m.shared:
+			if returns(t, func() { m.Do(context.Background(), &op) }) || returns(t, func() { m.Start(&op, func(*Op) { t.Error("called back") }) }) ||
+				returns(t, func() { m.DoChain(context.Background(), &op, ref(Nop())) }) {
+				t.Error("nobody was told")
+			}
+		default:
+			result := start(t, m, &op)
+			func() {
+				defer func() {
+					if recover() != "start" {
+						t.Error("nobody was told")
+					}
+				}()
+				m.Step(-1)
+			}()
+			if r := receive(t, m, result); r.n != 0 || !errors.Is(r.err, ErrNoReturn) {
+				t.Errorf("%+v", r)
+			}
+		}
+		bad = false
+		putRaw(t, client, "data")
+		does(t, m, &op, 4, nil)
+	}
+	if n := m.Stats().InFlight; n != 0 {
+		t.Errorf("%d in flight", n)
+	}
+}
+
+// TestLaw4_OwnerEnds: a start function ends the goroutine that owns its manager. What that one has deferred can still close the manager.
+func TestLaw4_OwnerEnds(t *testing.T) {
+	for _, called := range []bool{false, true} {
+		if returns(t, func() {
+			m, err := New(Config{CallerDriven: true})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() {
+				if err := m.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			server, _ := rawPair(t, m, pipeSort{})
+			op := Overlapped("ReadFile", server, 0, func(ov *windows.Overlapped) Started {
+				if called {
+					windows.ReadFile(windows.Handle(server), make([]byte, 4), nil, ov)
+				}
+				runtime.Goexit()
+				return Done(0)
+			})
+			m.Do(context.Background(), &op)
+		}) {
+			t.Error("it did not end")
+		}
+	}
+}
+
+// TestClosedUnderAnOperation: the system's word for that is os.ErrClosed.
+func TestClosedUnderAnOperation(t *testing.T) {
+	bothWays(t, func(t *testing.T, m *Manager) {
+		socket := newDatagramSocket(t)
+		attach(t, m, Handle(socket))
+		op := Read(Handle(socket), make([]byte, 4), CurrentOffset)
+		n, err := meanwhile(t, m, &op, func() { windows.Closesocket(socket) })
+		if n != 0 || !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%d, %v", n, err)
+		}
+	})
 }

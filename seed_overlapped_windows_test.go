@@ -13,6 +13,14 @@ import (
 )
 
 // The rows of the seed that are Windows alone, see seed_test.go. What CbNone means is a table in internal/driver/iocp.
+func init() {
+	seedRows = append(seedRows,
+		seedRow{"withOverlapped, withOverlappedEx: any call", []func(*testing.T){TestSeed_withOverlapped}},
+		seedRow{"StartCallback", []func(*testing.T){TestSeed_StartCallback}},
+		seedRow{"CbResult", []func(*testing.T){TestSeed_CbResult}},
+		seedRow{"CompletionCallback: status, error and count", []func(*testing.T){TestSeed_CompletionCallback}},
+	)
+}
 
 // seedFile is a file that holds ten digits.
 func seedFile(t *testing.T, m *Manager, s pipeSort) Handle {
@@ -67,7 +75,7 @@ func TestSeed_StartCallback(t *testing.T) {
 		buf := make([]byte, 4)
 		op := Overlapped("ReadFile", h, 1<<32+5, func(ov *windows.Overlapped) Started {
 			calls++
-			if ov.Internal != 0 || ov.InternalHigh != 0 || ov.Offset != 5 || ov.OffsetHigh != 1 {
+			if ov.HEvent == 0 != !s.synchronous || ov.InternalHigh != 0 || ov.Offset != 5 || ov.OffsetHigh != 1 {
 				t.Errorf("%+v", ov)
 			}
 			ov.OffsetHigh = 0

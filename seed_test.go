@@ -16,11 +16,14 @@ import (
 // The manager is modelled on GHC's WinIO manager (GHC.Event.Windows). Each of its names that has a counterpart here has a test
 // that shows it, named after it or listed in seedRows.
 
-// seedRows are the seed's names and the tests of what became of them.
-var seedRows = []struct {
+// seedRow are names of the seed, and the tests of what became of them.
+type seedRow struct {
 	names string
 	tests []func(*testing.T)
-}{
+}
+
+// seedRows are those of every system. On Windows seed_overlapped_windows_test.go adds its own.
+var seedRows = []seedRow{
 	{"Manager", []func(*testing.T){TestLaw10_NothingGlobal, TestSeed_outstandingRequests}},
 	{"getSystemManager", []func(*testing.T){TestSeed_getSystemManager}},
 	{"startIOManagerThread, wakeupIOManager", []func(*testing.T){TestSeed_getSystemManager, TestLaw5_EverythingGetsAttention}},

@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,24 +14,41 @@ import (
 	"strings"
 )
 
-//go:embed peers/nop.c
-var nopSource []byte
+//go:embed peers/*.c
+var sources embed.FS
 
-// cNop runs nop.c, which it compiles first.
+// inC is the program that peers/NAME.c is compiled to. What it needs beside the C library is a flag and has a name.
+func (e *environment) inC(name, flag, needs string) (string, error) {
+	if program := e.built[name]; program != "" {
+		return program, nil
+	}
+	source, err := sources.ReadFile("peers/" + name + ".c")
+	if err != nil {
+		return "", err
+	}
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		return "", errMissing{"a C compiler (cc)"}
+	}
+	program := filepath.Join(e.dir, name)
+	arguments := []string{"-O2", "-x", "c", "-", "-o", program}
+	if flag != "" {
+		arguments = append(arguments, flag)
+	}
+	cmd := exec.CommandContext(e.ctx, cc, arguments...)
+	cmd.Stdin = bytes.NewReader(source)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", errMissing{needs + ": " + string(bytes.SplitN(out, []byte("\n"), 2)[0])}
+	}
+	e.built[name] = program
+	return program, nil
+}
+
+// cNop runs nop.c.
 func cNop(e *environment) (figures, error) {
-	program := e.built["nop"]
-	if program == "" {
-		cc, err := exec.LookPath("cc")
-		if err != nil {
-			return figures{}, errMissing{"a C compiler (cc)"}
-		}
-		program = filepath.Join(e.dir, "nop")
-		cmd := exec.CommandContext(e.ctx, cc, "-O2", "-x", "c", "-", "-o", program, "-luring")
-		cmd.Stdin = bytes.NewReader(nopSource)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return figures{}, errMissing{"liburing for C: " + string(bytes.SplitN(out, []byte("\n"), 2)[0])}
-		}
-		e.built["nop"] = program
+	program, err := e.inC("nop", "-luring", "liburing for C")
+	if err != nil {
+		return figures{}, err
 	}
 	return parse(exec.CommandContext(e.ctx, program, fmt.Sprint(e.seconds)))
 }

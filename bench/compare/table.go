@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // contests are all comparisons, in the order in which they run. Goals are the project's.
 var contests = []contest{
 	reads(32, 2.3, 0.40),
@@ -36,6 +38,10 @@ var contests = []contest{
 	},
 	copies("cp-big", makeBigFile),
 	copies("cp-tree", makeTree),
+	echoLoops(64, 1.35),
+	echoLoops(1000, 1.15),
+	echoLoopsLimit(64),
+	echoLoopsLimit(1000),
 	onWindows("wine-read-1", "go-winio, Read", role{Name: "overlapped", Depth: 1}),
 	onWindows("wine-read-32", "go-winio, Read", role{Name: "overlapped", Depth: 32}),
 	onWindows("wine-pipe", "go-winio, ListenPipe and DialPipe", role{Name: "pipe"}),
@@ -97,6 +103,25 @@ func copies(name string, prepare func(*environment) (string, error)) contest {
 		rows:    []row{{name: name, unit: "s", figure: figures.seconds, goal: 1.0, inverse: true}},
 		ours:    func(e *environment) (figures, error) { return copyOurs(e, prepare) },
 		theirs:  func(e *environment) (figures, error) { return copyTheirs(e, prepare) },
+	}
+}
+
+// echoLoops is messages of 64 bytes on so many connections, each side with one loop, which leaves a processor to the load.
+func echoLoops(connections int, goal float64) contest {
+	return contest{
+		against: "gnet, one loop",
+		rows:    []row{{name: fmt.Sprintf("echo-loop-%d", connections), unit: "round trips/s", figure: figures.perSecond, goal: goal}},
+		ours:    echoRole("loops", 1, connections, 64),
+		theirs:  echoRole("gnet", 1, connections, 64),
+	}
+}
+
+func echoLoopsLimit(connections int) contest {
+	return contest{
+		against: "the same in C on liburing",
+		rows:    []row{{name: fmt.Sprintf("echo-limit-%d", connections), unit: "round trips/s", figure: figures.perSecond, goal: 0.88}},
+		ours:    echoRole("loops", 1, connections, 64),
+		theirs:  echoLimit(connections, 64),
 	}
 }
 

@@ -144,6 +144,12 @@ type Driver interface {
 	RegisterBuffers(bufs [][]byte) error
 	RegisterFiles(hs []Handle) error
 
+	// AddBuffers lets requests take buffers from b, until DropBuffers; nothing may be in flight on it then. GiveBack makes the buffer that
+	// a result names (Shot.Buffer) one to be taken again. A request that finds none waits for that.
+	AddBuffers(b *Buffers) error
+	DropBuffers(b *Buffers) error
+	GiveBack(b *Buffers, buffer int)
+
 	// Threads is how many threads the driver itself keeps blocked or ready at this moment.
 	Threads() int
 

@@ -18,6 +18,13 @@ const (
 	Write  // FD, Buf, Off; BufferIndex with FixedBuffer
 	Readv  // FD, Ext.Vec, Off
 	Writev // FD, Ext.Vec, Off
+
+	// op_socket. A Recv or Send moves Buf, a RecvMsg or SendMsg what Ext.Vec and Ext.Message hold. Sends are over when all is sent.
+	Recv    // FD, Buf or Ext.Buffers, Arg = MSG_*; may be Multishot
+	Send    // FD, Buf, Arg = MSG_*
+	RecvMsg // FD, Ext.Vec, Ext.Message, Arg = MSG_*
+	SendMsg // FD, Ext.Vec, Ext.Message, Arg = MSG_*
+
 	Splice // FD → Ext.FD2, Off, Ext.Off2, Len, Arg = SPLICE_F_*
 
 	// op_sync
@@ -36,6 +43,14 @@ const (
 	Mkdir  // FD, Ext.Path, Arg2 = permission bits
 	Link   // FD, Ext.Path, Ext.FD2, Ext.Path2, Arg = AT_*
 
+	// op_socket, the rest
+	Socket   // Arg = domain, Arg2 = type, Len = protocol; N = socket
+	Bind     // FD, Ext.Address
+	Listen   // FD, Arg = backlog
+	Accept   // FD, *Ext.Address = the peer's, if Ext is not nil; N = socket; may be Multishot
+	Connect  // FD, Ext.Address
+	Shutdown // FD, Arg = SHUT_*
+
 	// op_wait
 	Poll // FD, Arg = POLL* events, by Linux's numbers; N = events that are ready, and POLLERR, POLLHUP
 
@@ -46,9 +61,11 @@ const (
 )
 
 var kindNames = [KindCount]string{
-	Nop: "nop", Read: "read", Write: "write", Readv: "readv", Writev: "writev", Splice: "splice",
+	Nop: "nop", Read: "read", Write: "write", Readv: "readv", Writev: "writev",
+	Recv: "recv", Send: "send", RecvMsg: "recvmsg", SendMsg: "sendmsg", Splice: "splice",
 	Fsync: "fsync", Fdatasync: "fdatasync", Fallocate: "fallocate", Truncate: "truncate", Fadvise: "fadvise",
 	Open: "open", Close: "close", Stat: "stat", Unlink: "unlink", Rename: "rename", Mkdir: "mkdir", Link: "link",
+	Socket: "socket", Bind: "bind", Listen: "listen", Accept: "accept", Connect: "connect", Shutdown: "shutdown",
 	Poll: "poll", Raw: "raw",
 }
 
@@ -62,7 +79,10 @@ func (k Kind) String() string {
 
 // Transfers reports whether N counts bytes against the length of the request's buffers, so that a smaller N is a short
 // transfer and ends a chain.
-func (k Kind) Transfers() bool { return k >= Read && k <= Writev }
+func (k Kind) Transfers() bool { return k >= Read && k <= SendMsg }
+
+// Reads reports whether a transfer's direction is in.
+func (k Kind) Reads() bool { return k == Read || k == Readv || k == Recv || k == RecvMsg }
 
 // Flags change how a request is carried out.
 type Flags uint8
@@ -80,6 +100,8 @@ const (
 	// Inline: the submitter would take the result at once, so that Submit should look for it. Without the flag the driver may
 	// leave a result that is there already to Wait.
 	Inline
+	// Multishot: the request may have several results before it is back, see Ext.Shots. A driver that can't comes back with the first.
+	Multishot
 )
 
 // A Request is one operation. The manager embeds it in an Op. The first group is what the caller asks for and is not
@@ -117,6 +139,10 @@ type Ext struct {
 	Path, Path2 string
 	Vec         [][]byte
 	Stat        *FileStat
+	Address     *Address
+	Message     *Message
+	Buffers     *Buffers // where a Recv without Buf gets its buffer from, when there is something to receive
+	Shots       Shots
 	Call        string // the name of a Raw request's call, for its error
 	// Linux: func(*ring.SQE), fills in everything but the user data. Windows: func(*windows.Overlapped) iocp.Started, makes a call on FD
 	// with it.
@@ -124,6 +150,31 @@ type Ext struct {
 	Keep     []any // what a Raw request's addresses point into
 	Result   RawResult
 	Platform any // the driver's: C strings, iovecs, a statx buffer
+}
+
+// Message is what a RecvMsg or SendMsg has beside its buffers.
+type Message struct {
+	Address *Address // the sender's, if it is wanted; the receiver's, nil of a connected socket
+	Control []byte   // received into, or sent: see cmsg(3)
+	// Results of a RecvMsg.
+	ControlBytes int
+	Flags        uint32 // MSG_TRUNC and the like
+}
+
+// Shot is one result of a multishot request.
+type Shot struct {
+	N      int
+	Buffer int // the number of the buffer that was taken plus one; zero: none
+}
+
+// Shots are the results that a multishot request has had while it stays in flight. Wait appends to List, and has the request in its batch
+// if More is set; whoever called Wait takes them all before the next Wait. The request is back when it is in a batch without More:
+// N, Err and Taken are its last result then.
+type Shots struct {
+	List   []Shot
+	More   bool
+	Listed bool // the driver's: it is in the batch already. Whoever takes the shots lowers it
+	Taken  int  // as Shot.Buffer, of the last result
 }
 
 // RawResult is what the kernel answered to a Raw request, untranslated.

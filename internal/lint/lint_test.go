@@ -26,6 +26,11 @@ func TestTree(t *testing.T) {
 			}
 		}
 	}
+	for f, found := range testsThatAreNot(files) {
+		for _, found := range found {
+			t.Errorf("%s:%d: %s", f.path, found.line, found.what)
+		}
+	}
 	if goFiles == 0 {
 		t.Error("the walk found no Go files")
 	}
@@ -185,6 +190,25 @@ func TestEveryRuleHasCases(t *testing.T) {
 		if bad == 0 || good == 0 {
 			t.Errorf("%s: %d cases with findings, %d without", rule.name, bad, good)
 		}
+	}
+}
+
+// TestTestsThatAreNot finds the lines of a document that name tests which are nowhere.
+func TestTestsThatAreNot(t *testing.T) {
+	doc := "TestOne, TestOther\n\nTestTwo\nLaw1Once\nLaw1Twice\nTestO*\nTestX*, BenchmarkOne\nTests, Lawful and a Testament are words. TestHelp\n"
+	files := []*file{
+		parse("docs/a.md", []byte(doc), true),
+		parse("a.txt", []byte("TestTwo\n"), true),
+		parse("a_test.go", []byte("package a\n\nfunc TestOne(t *testing.T) {}\nfunc (T) TestTwo() {}\n"), true),
+		parse("a.go", []byte("package a\n\nfunc TestTwo() {}\nvar t = test{name: \"Law1Twice\"}\nfunc TestHelp() {}\n"), true),
+		parse("internal/drivertest/b.go", []byte("package b\n\nvar all = []test{{name: \"Law1Once\", run: once}}\n"), true),
+	}
+	var lines []int
+	for _, found := range testsThatAreNot(files)[files[0]] {
+		lines = append(lines, found.line)
+	}
+	if want := []int{1, 3, 5, 7, 7, 8}; !slices.Equal(lines, want) {
+		t.Errorf("found on lines %v; want %v", lines, want)
 	}
 }
 

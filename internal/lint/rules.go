@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -253,4 +254,63 @@ var machinePaths = regexp.MustCompile(`(?:^|[^\w.)}])/[w]ork/|(?:^|[^\w.])/[r]oo
 
 func machinePath(f *file) []finding {
 	return f.matches(machinePaths, "is a path of somebody's machine: the project stands alone")
+}
+
+// testWords are the names of tests, benchmarks and cases of the conformance suite as texts mention them; an asterisk stands for any ending.
+var testWords = regexp.MustCompile(`\b(?:(?:Test|Benchmark|Fuzz)[A-Z]|Law[0-9])\w*\*?`)
+
+// testsThatAreNot reports what the tree's documents call a test and no file has: it was renamed, or never written.
+func testsThatAreNot(files []*file) map[*file][]finding {
+	names := map[string]bool{}
+	for _, f := range files {
+		f.addTestNames(names)
+	}
+	exists := func(word string) bool {
+		prefix, open := strings.CutSuffix(word, "*")
+		if !open {
+			return names[word]
+		}
+		for name := range names {
+			if strings.HasPrefix(name, prefix) {
+				return true
+			}
+		}
+		return false
+	}
+	all := map[*file][]finding{}
+	for _, f := range files {
+		if path.Ext(f.path) != ".md" {
+			continue
+		}
+		for i, line := range strings.Split(string(f.text), "\n") {
+			for _, word := range testWords.FindAllString(line, -1) {
+				if !exists(word) {
+					all[f] = append(all[f], finding{i + 1, word + " is no test of this tree"})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// addTestNames adds the functions of a test file, and the cases of the conformance suite, which have their names in a field.
+func (f *file) addTestNames(names map[string]bool) {
+	switch {
+	case f.syntax == nil:
+	case f.test:
+		for _, decl := range f.syntax.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil {
+				names[fn.Name.Name] = true
+			}
+		}
+	case path.Base(path.Dir(f.path)) == "drivertest":
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if field, ok := n.(*ast.KeyValueExpr); ok && isName(field.Key, "name") {
+				if value, ok := field.Value.(*ast.BasicLit); ok && value.Kind == token.STRING {
+					names[strings.Trim(value.Value, "\"`")] = true
+				}
+			}
+			return true
+		})
+	}
 }

@@ -126,7 +126,11 @@ const (
 	OpReadFixed   = 4
 	OpWriteFixed  = 5
 	OpPollAdd     = 6
+	OpSendMsg     = 9
+	OpRecvMsg     = 10
+	OpAccept      = 13
 	OpAsyncCancel = 14
+	OpConnect     = 16
 	OpFallocate   = 17
 	OpOpenat      = 18
 	OpClose       = 19
@@ -134,13 +138,25 @@ const (
 	OpRead        = 22
 	OpWrite       = 23
 	OpFadvise     = 24
+	OpSend        = 26
+	OpRecv        = 27
 	OpSplice      = 30
+	OpShutdown    = 34
 	OpRenameat    = 35
 	OpUnlinkat    = 36
 	OpMkdirat     = 37
 	OpLinkat      = 39
 	OpMsgRing     = 40
+	OpSocket      = 45
 	OpFtruncate   = 55
+	OpBind        = 56
+	OpListen      = 57
+)
+
+// Flags in SQE.IOPrio of socket operations.
+const (
+	AcceptMultishot = 1 << 0 // since Linux 5.19
+	RecvMultishot   = 1 << 1 // since Linux 6.0
 )
 
 // FsyncDatasync in OpFlags of OpFsync makes it fdatasync(2).

@@ -28,6 +28,7 @@ var rwTests = []test{
 	{name: "RegisteredBuffers", run: registeredBuffers},
 	{name: "RegisteredFiles", run: registeredFiles},
 	{name: "Law2RegisteredFilesInFlight", run: registeredInFlight},
+	{name: "Law2RegisteredFilesStaged", run: registeredStaged},
 	{name: "Unsupported", run: unsupported},
 }
 
@@ -377,6 +378,39 @@ func registeredInFlight(f *fixture) {
 			f.Fatal("the registered file is still open")
 		}
 	}
+}
+
+// registeredStaged: a request is for the file that is registered when it is submitted, though owned mode starts it later.
+func registeredStaged(f *fixture) {
+	register := func(hs ...driver.Handle) {
+		if err := f.d.RegisterFiles(hs); err != nil {
+			f.Fatal(err)
+		}
+	}
+	one, other := f.openFile(f.tempFile("one"), os.O_RDWR), f.openFile(f.tempFile("other"), os.O_RDWR)
+	first, second := driver.RegisteredHandle(0), driver.RegisteredHandle(1)
+	for _, next := range [][]driver.Handle{{other}, {other, other}, nil} {
+		register(one)
+		q, empty := read(first, 8, 0), read(second, 8, 0)
+		f.start(q)
+		f.start(empty)
+		register(next...)
+		if f.await(q, empty); got(q) != "one" || q.Err != nil || empty.Err != windows.ERROR_INVALID_HANDLE {
+			f.Errorf("%q, %v; the empty place: %d, %v", got(q), q.Err, empty.N, empty.Err)
+		}
+	}
+	register(one)
+	closing := &driver.Request{Kind: driver.Close, FD: first}
+	f.start(closing)
+	register(other)
+	if f.await(closing); closing.Err != nil {
+		f.Error(closing.Err)
+	}
+	q := read(first, 8, 0)
+	if f.must(q, 5); got(q) != "other" {
+		f.Errorf("%q", got(q))
+	}
+	register()
 }
 
 func unsupported(f *fixture) {

@@ -33,13 +33,21 @@ type block struct {
 	pins     pins          // the buffers
 	opened   *traits       // Open: what was found out about the new handle
 
-	prev, next *block // in the list of its place: staged, or the workers' queue
+	prev, next *block // in the list that it is in: staged, unanswered, or a lane's queue
+	unanswered bool   // it is in Driver.unanswered
+	silent     bool   // the system was done with it at the last look, and its packet was not there
+	users      int    // who use it without the lock: it must not begin a new life
+	spoiled    bool   // it never begins a new life: its worker's start function has not returned
+
+	owed *driver.Ext // limbo: the system may still use what this refers to
 
 	// The worker's part: workers.mu.
 	job          job
+	lane         *lane
 	turn         uint32 // counts the block's jobs
 	canceling    bool
 	interrupting bool           // a goroutine interrupts it, again and again
+	stop         chan struct{}  // closed by a cancel; nil: it waits for nothing that is ours
 	thread       windows.Handle // the one that is in a call which can be interrupted; 0: none
 	event        windows.Handle // made when first needed, kept until Close
 	waiter       *waiter        // who waits for object
@@ -59,7 +67,7 @@ const (
 	posted           // it is done: the packet that the driver has posted for it
 	onWorker         // a worker has it: the packet that the worker posts
 	here             // the caller of Here carries it out
-	limbo            // its request is back; a packet may still come, and could not be outrun: nobody, ever
+	limbo            // its request is back, and a packet may still come: that frees the block, and nothing else does
 )
 
 // slabBlocks is how many blocks are made at a time.
@@ -90,22 +98,47 @@ func (d *Driver) makeBlocks() {
 		d.blocks = append(d.blocks, b)
 		b.slot = uint32(len(d.blocks))
 		d.byAddress[uintptr(unsafe.Pointer(&b.ov))] = b
-		d.spare = append(d.spare, b)
+	}
+	for i := range slab { // the first is the next to be taken: see CancelAll
+		d.spare = append(d.spare, &slab[len(slab)-1-i])
 	}
 }
 
 // release ends b's request, which is then the caller's to give back. Its packet has come, or there is none.
 func (d *Driver) release(b *block) *driver.Request {
 	r := d.detach(b)
-	b.where = free
-	d.spare = append(d.spare, b)
+	d.free(b)
 	return r
+}
+
+// free makes b ready for its next life, if it may have one, as soon as nobody uses it.
+func (d *Driver) free(b *block) {
+	b.where = free
+	if b.spoiled {
+		b.where = limbo
+	} else if b.users == 0 {
+		d.spare = append(d.spare, b)
+	}
+}
+
+// use keeps b from a new life while the lock is not held, until unuse.
+func (b *block) use() { b.users++ }
+
+// unuse ends what use began.
+func (d *Driver) unuse(b *block) {
+	if b.users--; b.users == 0 && b.where == free {
+		d.spare = append(d.spare, b)
+	}
 }
 
 // detach lets go of the request.
 func (d *Driver) detach(b *block) *driver.Request {
 	r := b.r
 	r.State = driver.Private{}
+	if b.unanswered {
+		d.unanswered.remove(b)
+		b.unanswered = false
+	}
 	b.pins.unpin()
 	d.keepRoom(b)
 	if f := b.file; f != nil {

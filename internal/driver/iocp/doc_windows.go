@@ -5,8 +5,10 @@
 // A transfer on an attached handle is an overlapped call, and its packet comes to the driver's port. What the system can't do
 // overlapped runs on a goroutine that blocks its thread meanwhile: flushes, paths, transfers at a file's own position, and all
 // transfers on handles that can't be attached because they were opened without FILE_FLAG_OVERLAPPED or belong to another port.
-// Those that end by themselves share a bounded set of such goroutines (Options.MaxThreads); those that may wait for somebody
-// else get one of their own each. They post their result to the port, so that Wait has one place to look.
+// They share bounded sets of such goroutines, and queue behind that, first in, first out: those that end by themselves one
+// (Options.MaxThreads); those that may wait for somebody else one for reads and polls, one for writes and flushes, and one for Overlapped's calls,
+// so that what is waited for has not to wait for a thread behind what waits. They post their result to the port, so that Wait has one place
+// to look.
 //
 // A transfer of several buffers is one call in any case: of their pages as they are, if ReadFileScatter and WriteFileGather take them
 // (unbuffered files, whole pages), else of a buffer that the block keeps for that.
@@ -32,8 +34,15 @@
 // # What a cancel does
 //
 // CancelIoEx for an overlapped call, CancelSynchronousIo for a blocking one, repeated until it has ended, since such a cancel finds nothing
-// until the thread is in the call. A request that waits for a thread comes back at once. In every case the driver then waits for
-// the call's own result, and delivers data if data moved.
+// until the thread is in the call. A request that waits for a thread, or for another to let go of a file's position, comes back at once. In every
+// case the driver then waits for the call's own result, and delivers data if data moved. If no packet comes, since the handle is not the one that
+// was attached, the status in the OVERLAPPED tells (unanswered_windows.go).
+//
+// # A start function that does not return
+//
+// Nobody knows whether it had made its call. If CancelIoEx finds one, a packet will come, and until then the block keeps everything that the call was
+// given; Close waits for that. If it finds none, there was none or it is over. Either way the request is back with an error, and the block has no
+// new life before a packet for it has come.
 package iocp
 
 // Name is the backend's name in configuration, statistics and errors.

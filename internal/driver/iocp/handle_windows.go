@@ -35,8 +35,9 @@ type target struct {
 type file struct {
 	h windows.Handle
 	traits
-	uses int  // blocks that have it
-	gone bool // it is no entry any more
+	of   *traits // the driver's of the handle that it is a duplicate of, if that was attached
+	uses int     // blocks that have it
+	gone bool    // it is no entry any more
 }
 
 // patience is how long a handle may take to answer a question.
@@ -44,7 +45,7 @@ const patience = time.Second
 
 // Ask asks a question about a handle. Every question about a synchronous handle, its type included, waits while somebody reads from it
 // (stdin, above all), so that another goroutine asks. A handle that doesn't answer in time, ok is false, is such a one; the goroutine
-// waits on.
+// waits on, and outlives its driver if need be. By then the handle's number may be another's, so that a question must change nothing.
 func Ask[T any](question func() T) (answer T, ok bool) {
 	answers := make(chan T, 1)
 	go func() { answers <- question() }()
@@ -61,7 +62,7 @@ func Ask[T any](question func() T) (answer T, ok bool) {
 // Attach implements driver.Driver: it binds h to the port, for as long as what h refers to is open, duplicates included; once more changes
 // nothing. Errors: ERROR_INVALID_HANDLE, driver.ErrNotOverlapped and driver.ErrOtherPort; after the latter two, requests work nevertheless,
 // on threads. An attached handle is remembered under its number, and nothing tells whose port a handle has: who closes it past the driver
-// detaches it first, or a request on the next handle of that number may wait for a packet that never comes.
+// detaches it first, or a request on the next handle of that number may wait for a packet that never comes, until it is cancelled.
 func (d *Driver) Attach(h driver.Handle) error {
 	t, err := d.probe(windows.Handle(h))
 	if err == driver.ErrOtherPort {
@@ -124,11 +125,23 @@ func (d *Driver) Detach(h driver.Handle) error {
 		}
 		return err
 	}
+	d.detached(t)
 	d.handles.forget(w)
 	return nil
 }
 
-// probe attaches h and finds out what it is.
+// detached takes note that what had traits t is on the port no more, nor are its registered duplicates.
+func (d *Driver) detached(t *traits) {
+	d.lock()
+	defer d.unlock()
+	for _, f := range d.files {
+		if f != nil && f.of == t {
+			f.attached = false
+		}
+	}
+}
+
+// probe finds out what h is, and attaches it.
 func (d *Driver) probe(h windows.Handle) (traits, error) {
 	if !isHandle(h) {
 		return traits{}, windows.ERROR_INVALID_HANDLE
@@ -138,13 +151,16 @@ func (d *Driver) probe(h windows.Handle) (traits, error) {
 		err error
 	}
 	a, ok := Ask(func() answer {
-		t, err := attach(d.port, h)
+		t, err := inquire(h)
 		return answer{t, err}
 	})
-	if !ok {
+	switch {
+	case !ok:
 		return traits{}, driver.ErrNotOverlapped
+	case a.err != nil:
+		return a.t, a.err
 	}
-	return a.t, a.err
+	return d.attach(h, a.t)
 }
 
 // isHandle reports whether h may be a handle: not a registered file, nor one of the negative numbers that stand for the current process and the like,
@@ -154,33 +170,34 @@ func isHandle(h windows.Handle) bool {
 	return !registered && int(h) > 0
 }
 
-// attach binds h to port.
-func attach(port, h windows.Handle) (t traits, err error) {
-	if _, err = windows.CreateIoCompletionPort(h, port, keySystem, 0); err == nil {
-		t.attached = true
-	} else if err = diagnose(h, err); err != driver.ErrNotOverlapped && err != driver.ErrOtherPort {
+// inquire finds out what h is, and says so if it can't be attached since it is no file or was not opened for overlapped I/O. It changes nothing, and
+// may wait behind a synchronous call on the same handle.
+func inquire(h windows.Handle) (t traits, err error) {
+	mode, err := win32.Mode(h)
+	if err == windows.ERROR_INVALID_HANDLE {
 		return t, err
 	}
 	t.describe(h)
-	if t.attached && (t.disk || t.pipe) && !isStandard(h) {
-		t.skips = windows.SetFileCompletionNotificationModes(h, windows.FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) == nil
+	if err != nil || mode&(windows.FILE_SYNCHRONOUS_IO_ALERT|windows.FILE_SYNCHRONOUS_IO_NONALERT) != 0 {
+		return t, driver.ErrNotOverlapped
 	}
-	return t, err
+	return t, nil
 }
 
-// diagnose says why h could not be bound to a port.
-func diagnose(h windows.Handle, err error) error {
-	if err != windows.ERROR_INVALID_PARAMETER {
-		return err
-	}
-	mode, err := win32.Mode(h)
+// attach binds h, which is overlapped, to the port. So it does not wait.
+func (d *Driver) attach(h windows.Handle, t traits) (traits, error) {
+	_, err := windows.CreateIoCompletionPort(h, d.port, keySystem, 0)
 	switch {
-	case err == windows.ERROR_INVALID_HANDLE:
-		return err
-	case err != nil, mode&(windows.FILE_SYNCHRONOUS_IO_ALERT|windows.FILE_SYNCHRONOUS_IO_NONALERT) != 0:
-		return driver.ErrNotOverlapped
+	case err == windows.ERROR_INVALID_PARAMETER:
+		return t, driver.ErrOtherPort
+	case err != nil:
+		return traits{}, err
 	}
-	return driver.ErrOtherPort
+	t.attached = true
+	if (t.disk || t.pipe) && !isStandard(h) {
+		t.skips = windows.SetFileCompletionNotificationModes(h, windows.FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) == nil
+	}
+	return t, nil
 }
 
 // describe finds out what h is. It may wait behind a synchronous call on the same handle.
@@ -217,10 +234,13 @@ func isStandard(h windows.Handle) bool {
 // target is what h stands for. It reports false for an entry of the registered files that is empty or isn't there. The lock is held.
 func (d *Driver) target(h driver.Handle) (target, bool) {
 	if i, registered := h.Registered(); registered {
-		if i >= len(d.files) || d.files[i] == nil {
+		f := d.starting
+		if f == nil && i < len(d.files) {
+			f = d.files[i]
+		}
+		if f == nil {
 			return target{}, false
 		}
-		f := d.files[i]
 		return target{f.h, f.traits, f}, true
 	}
 	t := target{h: windows.Handle(h)}
@@ -258,7 +278,7 @@ func (d *Driver) duplicate(h windows.Handle, f *file) error {
 		return err
 	}
 	if t := d.handles.of(h); t != nil && t.attached {
-		f.traits = *t
+		f.traits, f.of = *t, t
 		return nil
 	}
 	var err error

@@ -26,10 +26,15 @@ type Driver struct {
 	pin       runtime.Pinner
 	kept      int               // bytes of the blocks' bounces
 	staged    list              // owned mode: not yet started
+	starting  *file             // owned mode: what the request that is being started was submitted for, if that is a registered file
 	done      []*driver.Request // back, without a packet
 	polled    bool              // somebody waits for the port: see keep
 	files     []*file           // registered; nil: empty
 	bufs      [][]byte          // registered
+
+	unanswered list    // pending, and asked to end
+	lookout    lookout // for them
+	owed       int     // blocks that a packet will come for, though their request is back
 
 	entries []win32.OverlappedEntry // whoever is in Wait
 	alarm   alarm                   // the same
@@ -50,6 +55,7 @@ const defaultMaxThreads = 32 // where most disks are busy
 func Open(o driver.Options) (*Driver, error) {
 	d := &Driver{owned: o.Owned, byAddress: map[uintptr]*block{}}
 	d.handles.known = map[windows.Handle]*traits{}
+	d.positions.init()
 	d.workers.init(o.MaxThreads)
 	// As many threads as want to may run at once: those that leave the wait run other goroutines and count as running.
 	port, err := windows.CreateIoCompletionPort(windows.InvalidHandle, 0, 0, 1<<32-1)
@@ -84,24 +90,58 @@ func (d *Driver) Submit(r *driver.Request) bool {
 	if !d.owned {
 		return d.start(r)
 	}
-	d.staged.push(d.take(r, staged, target{}))
+	t, ok := target{}, true
+	if _, registered := r.FD.Registered(); registered { // it goes on with this one, whatever is registered meanwhile
+		t, ok = d.target(r.FD)
+	}
+	if !ok {
+		r.Err = windows.ERROR_INVALID_HANDLE
+		d.keep(r)
+		return false
+	}
+	d.staged.push(d.take(r, staged, t))
 	return false
 }
 
 // SubmitChain leaves chains to the manager: the system has none.
 func (d *Driver) SubmitChain([]*driver.Request) bool { return false }
 
-// Own implements driver.Driver. Any goroutine will do, one at a time.
+// Own implements driver.Driver. Any goroutine will do, one at a time: see docs/decisions.md.
 func (d *Driver) Own() error { return nil }
 
 // Flush implements driver.Driver. It starts what owned mode has staged.
 func (d *Driver) Flush() error {
 	for b := d.staged.pop(); b != nil; b = d.staged.pop() {
-		if r := d.release(b); d.start(r) {
-			d.keep(r)
-		}
+		d.startStaged(b)
 	}
 	return nil
+}
+
+// startStaged starts the request of b, on the file that it was submitted for. If a start function does not return, the request comes back all the
+// same.
+func (d *Driver) startStaged(b *block) {
+	f := b.file
+	if f != nil {
+		f.uses++
+	}
+	r := d.release(b)
+	d.starting = f
+	back, returned := false, false
+	defer func() {
+		d.starting = nil
+		if f != nil {
+			f.uses--
+			f.closeUnused()
+		}
+		if !returned {
+			r.N, r.Err = 0, ErrNoReturn
+		}
+		if back || !returned {
+			d.keep(r)
+		}
+	}()
+	back = d.start(r)
+	returned = true
 }
 
 // start begins r, and reports whether it is done already.
@@ -131,18 +171,18 @@ func (d *Driver) Cancel(r *driver.Request) {
 	}
 }
 
-// CancelAll implements driver.Driver.
+// CancelAll implements driver.Driver. The newest come first: Wine finds those sooner (docs/decisions.md).
 func (d *Driver) CancelAll() {
 	d.lock()
 	defer d.unlock()
-	for _, b := range d.blocks {
-		if b.r != nil {
+	for i := len(d.blocks) - 1; i >= 0; i-- {
+		if b := d.blocks[i]; b.r != nil {
 			d.cancel(b)
 		}
 	}
 }
 
-// cancel ends b's request, or asks for it. The lock is held.
+// cancel ends b's request, or asks for it. The lock is held, but not throughout.
 func (d *Driver) cancel(b *block) {
 	b.r.State.Canceling = true
 	switch b.where {
@@ -154,7 +194,7 @@ func (d *Driver) cancel(b *block) {
 		if b.signals {
 			d.cancelSignal(b)
 		} else {
-			b.cancelPending()
+			d.cancelPending(b)
 		}
 	case onWorker:
 		d.cancelJob(b)
@@ -162,13 +202,24 @@ func (d *Driver) cancel(b *block) {
 	// submitting: the submitter looks again. posted: it is over. here: it ends by itself.
 }
 
-// cancelPending asks the system to end b. ERROR_NOT_FOUND says that it has ended, or is about to: its packet comes all the same.
-func (b *block) cancelPending() {
-	if b.signals { // on a thread, which waits for the event as well
-		windows.SetEvent(b.event)
-		return
+// cancelPending asks the system to end b, which is pending. The lock is held, but not meanwhile: there may be many, and each takes a while.
+func (d *Driver) cancelPending(b *block) {
+	d.expect(b)
+	b.use()
+	h := b.h
+	d.unlock()
+	b.cancelIO(h)
+	d.lock()
+	d.unuse(b)
+}
+
+// cancelIO is CancelIoEx. ERROR_NOT_FOUND says that the call has ended, or is about to: its packet comes all the same.
+// Who waits for a signal on a thread of his own waits for an event as well.
+func (b *block) cancelIO(h windows.Handle) error {
+	if b.signals {
+		return windows.SetEvent(b.event)
 	}
-	windows.CancelIoEx(b.h, &b.ov)
+	return windows.CancelIoEx(h, &b.ov)
 }
 
 // RegisterBuffers implements driver.Driver.
@@ -178,6 +229,18 @@ func (d *Driver) RegisterBuffers(bufs [][]byte) error {
 	d.bufs = bufs
 	return nil
 }
+
+// AddBuffers implements driver.Driver.
+func (d *Driver) AddBuffers(b *driver.Buffers) error {
+	b.FreeAll()
+	return nil
+}
+
+// DropBuffers implements driver.Driver.
+func (d *Driver) DropBuffers(*driver.Buffers) error { return nil }
+
+// GiveBack implements driver.Driver.
+func (d *Driver) GiveBack(b *driver.Buffers, buffer int) { b.Free(buffer) }
 
 // inFixedBuffer reports whether r's buffer lies in the registered one that it names. Rule: the addresses are only compared, and both
 // slices are reachable. The lock is held.
@@ -194,10 +257,17 @@ func (d *Driver) inFixedBuffer(r *driver.Request) bool {
 // Threads implements driver.Driver.
 func (d *Driver) Threads() int { return d.workers.threads() }
 
-// Close implements driver.Driver. It waits for the last worker to end, which may still be on its way out. Handles stay attached to
-// the port that is no more, as the system has it, and can be used through another driver's threads only.
+// Close implements driver.Driver. It waits for the last worker to end, which may still be on its way out, and for calls that nobody waits for any
+// more, since the system has their memory. Handles stay attached to the port that is no more, as the system has it, and can be used through
+// another driver's threads only.
 func (d *Driver) Close() error {
 	d.workers.wait()
+	for d.owed > 0 {
+		if _, err := d.Wait(nil, -1); err != nil {
+			return err
+		}
+	}
+	d.lookout.end()
 	retire(d.files)
 	d.afd.close()
 	for _, b := range d.blocks {

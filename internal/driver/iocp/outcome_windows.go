@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 // errnoOf translates an NTSTATUS by its severity: success and information are no error, whatever their number (0x103
@@ -34,6 +35,9 @@ func asErrno(err error) syscall.Errno {
 // one call of WriteFile (MSDN, ReadFile): an empty message.
 func (b *block) result(errno syscall.Errno, n int, asked bool) {
 	r := b.r
+	if errno == windows.ERROR_OPERATION_ABORTED && !asked && win32.IsOpen(b.h) != nil { // who closed the handle has ended it
+		errno = windows.ERROR_HANDLES_CLOSED
+	}
 	r.N, r.Err = outcome(r.Kind, errno, n, asked)
 	r.Empty = errno == 0 && n == 0 && b.pipe
 }

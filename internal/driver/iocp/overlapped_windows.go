@@ -1,6 +1,7 @@
 package iocp
 
 import (
+	"errors"
 	"io"
 	"sync/atomic"
 	"syscall"
@@ -75,6 +76,9 @@ func (s Started) settle(ov *windows.Overlapped) Started {
 		return s
 	}
 	status := windows.NTStatus(atomic.LoadUintptr(&ov.Internal))
+	if status == untouched { // nothing that is known speaks against what the call itself says
+		status = windows.STATUS_SUCCESS
+	}
 	s.how = classify(status, asErrno(s.err), s.err == nil)
 	if s.how == done {
 		s.n = int(ov.InternalHigh)
@@ -92,9 +96,12 @@ func errnoError(errno syscall.Errno) error {
 	return errno
 }
 
+// ErrNoReturn is the result of a request whose start function did not return: it panicked, or called runtime.Goexit.
+var ErrNoReturn = errors.New("the start function did not return")
+
 // start makes b's call. The OVERLAPPED's event, if any, keeps packets away.
 func (b *block) start(event windows.Handle) Started {
-	b.ov = windows.Overlapped{HEvent: event}
+	b.ov = windows.Overlapped{Internal: uintptr(untouched), HEvent: event}
 	if off := b.r.Off; off > 0 {
 		b.ov.Offset, b.ov.OffsetHigh = uint32(off), uint32(off>>32)
 	}
@@ -121,7 +128,14 @@ func (d *Driver) startRaw(r *driver.Request) bool {
 	}
 	b := d.take(r, submitting, t)
 	d.unlock()
+	returned := false
+	defer func() {
+		if !returned {
+			d.abandon(b)
+		}
+	}()
 	s := b.start(0)
+	returned = true
 	d.lock()
 	defer d.unlock()
 	switch {
@@ -136,6 +150,24 @@ func (d *Driver) startRaw(r *driver.Request) bool {
 	return d.doubt(b)
 }
 
+// abandon ends the request of b, whose start function has not returned, so that nobody knows whether it has made its call. If the system finds one
+// to cancel, its packet will come, and Close waits for that. If not, there was none, or it is over; b is not used again all the same.
+func (d *Driver) abandon(b *block) {
+	d.lock()
+	defer d.unlock()
+	ext := b.r.Ext
+	early, h := b.early, b.h
+	if d.detach(b); early { // the packet has come
+		d.free(b)
+		return
+	}
+	b.where = limbo
+	if b.cancelIO(h) == nil {
+		b.owed = ext
+		d.owed++
+	}
+}
+
 // execRaw makes the call and waits for its event. On a handle that is not overlapped, the call itself waits.
 func execRaw(d *Driver, b *block) (int, error) {
 	if err := b.needEvent(); err != nil {
@@ -145,7 +177,17 @@ func execRaw(d *Driver, b *block) (int, error) {
 		return 0, driver.ErrCanceled
 	}
 	defer d.leave(b)
+	returned := false
+	defer func() {
+		if !returned { // runtime.Goexit; see abandon
+			b.spoiled, b.owed = true, b.r.Ext
+			if b.cancelIO(b.h) == nil {
+				b.wait()
+			}
+		}
+	}()
 	s := b.start(b.event | 1)
+	returned = true
 	if s.how == inProgress || s.how == incomplete {
 		status := b.wait()
 		return int(b.ov.InternalHigh), errnoError(errnoOf(status))

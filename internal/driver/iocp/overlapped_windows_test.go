@@ -2,8 +2,10 @@ package iocp
 
 import (
 	"errors"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 
@@ -86,4 +88,73 @@ func TestOutcomeOfRaw(t *testing.T) {
 	if n, err := outcome(driver.Raw, windows.ERROR_BROKEN_PIPE, 2, true); n != 2 || err != windows.ERROR_BROKEN_PIPE {
 		t.Errorf("%d, %v", n, err)
 	}
+}
+
+// TestNothingWrittenIsNotSuccess: a native call that is pending leaves the OVERLAPPED as it is, and so does Wine's LockFileEx, which does not have the
+// lock then. The worker that made the call waits until there is a status.
+func TestNothingWrittenIsNotSuccess(t *testing.T) {
+	inBothModes(t, func(t *testing.T, d *Driver) {
+		h, _ := newPipe(t) // not attached
+		calls := make(chan *windows.Overlapped, 1)
+		r := &driver.Request{Kind: driver.Raw, FD: h, Ext: &driver.Ext{Raw: func(ov *windows.Overlapped) Started {
+			calls <- ov
+			return Unchecked(windows.ERROR_IO_PENDING)
+		}}}
+		starts(t, d, r)
+		ov := <-calls
+		for range 2 { // the event that has been set means nothing without a status
+			if err := windows.SetEvent(ov.HEvent &^ 1); err != nil {
+				t.Fatal(err)
+			}
+			nop := &driver.Request{Kind: driver.Fadvise, FD: h}
+			starts(t, d, nop)
+			awaits(t, d, nop)
+		}
+		ov.InternalHigh = 7
+		atomic.StoreUintptr(&ov.Internal, uintptr(windows.STATUS_SUCCESS))
+		if err := windows.SetEvent(ov.HEvent &^ 1); err != nil {
+			t.Fatal(err)
+		}
+		if awaits(t, d, r); r.N != 7 || r.Err != nil {
+			t.Errorf("%d, %v", r.N, r.Err)
+		}
+	})
+}
+
+// TestAbandonedCall: the start function panics when it has made its call. The system has its OVERLAPPED and buffer until the packet comes, and so
+// long the block keeps both; Close waits for that.
+func TestAbandonedCall(t *testing.T) {
+	inBothModes(t, func(t *testing.T, d *Driver) {
+		h, _ := newPipe(t)
+		if err := d.Attach(h); err != nil {
+			t.Fatal(err)
+		}
+		var ov *windows.Overlapped
+		r := &driver.Request{Kind: driver.Raw, FD: h, Ext: &driver.Ext{Raw: func(o *windows.Overlapped) Started {
+			ov = o
+			if err := windows.ReadFile(windows.Handle(h), make([]byte, 4), nil, o); err != windows.ERROR_IO_PENDING {
+				t.Error(err)
+			}
+			panic("start")
+		}}}
+		func() {
+			defer func() {
+				if recover() != "start" {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			d.Submit(r)
+			d.Flush()
+		}()
+		b := d.byAddress[uintptr(unsafe.Pointer(ov))]
+		if b.where != limbo || b.owed != r.Ext || d.owed != 1 || r.State != (driver.Private{}) {
+			t.Errorf("place %d, owed %v and %d", b.where, b.owed, d.owed)
+		}
+		if d.owned {
+			if awaits(t, d, r); r.Err != ErrNoReturn {
+				t.Errorf("%d, %v", r.N, r.Err)
+			}
+		}
+		// Close waits for the packet, if that has not come yet.
+	})
 }

@@ -227,7 +227,10 @@ func execOpen(d *Driver, b *block) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	t, err := attach(d.port, h)
+	t, err := inquire(h)
+	if err == nil {
+		t, err = d.attach(h, t)
+	}
 	if err != nil && err != driver.ErrNotOverlapped && err != driver.ErrOtherPort {
 		windows.CloseHandle(h)
 		return 0, err
@@ -338,7 +341,9 @@ func (d *Driver) startClose(r *driver.Request) bool {
 		return true
 	}
 	if i, registered := r.FD.Registered(); registered {
-		d.files[i] = nil
+		if i < len(d.files) && d.files[i] == t.file {
+			d.files[i] = nil
+		}
 		t.file.gone = true
 	}
 	d.handles.forget(t.h)

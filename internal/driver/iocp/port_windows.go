@@ -79,6 +79,14 @@ func (d *Driver) Wait(batch []*driver.Request, timeout time.Duration) (int, erro
 			d.keep(r)
 		}
 	}
+	d.look(func(r *driver.Request) {
+		if n < len(batch) {
+			batch[n] = r
+			n++
+		} else {
+			d.keep(r)
+		}
+	})
 	return n, nil
 }
 
@@ -157,7 +165,7 @@ func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
 		}
 		return d.release(b)
 	}
-	status := windows.NTStatus(b.ov.Internal)
+	status := b.status()
 	if status == windows.STATUS_PENDING { // Wine leaves it so where a call failed at once, and has the answer here alone
 		status = windows.NTStatus(e.Internal)
 	}
@@ -167,6 +175,12 @@ func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
 	case pending:
 		b.conclude(errnoOf(status), int(e.Bytes))
 		return d.release(b)
+	case limbo: // a call has one packet at most
+		if b.owed != nil {
+			b.owed = nil
+			d.owed--
+		}
+		d.free(b)
 	}
 	return nil // one that was not to come: another brings this request back
 }

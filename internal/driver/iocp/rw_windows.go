@@ -1,7 +1,6 @@
 package iocp
 
 import (
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -54,7 +53,7 @@ func (d *Driver) issued(b *block, errno syscall.Errno) bool {
 	case errno == 0, errno == windows.ERROR_IO_PENDING:
 		b.where = pending
 		if b.asked() { // asked for while the call was made
-			b.cancelPending()
+			d.cancelPending(b)
 		}
 		return false
 	case b.plain && errno != windows.ERROR_MORE_DATA:
@@ -150,17 +149,49 @@ func execTransfer(d *Driver, b *block) (int, error) {
 	return d.transferWaiting(b, r.Off)
 }
 
-// positions are locks for files' positions: a handle's own is chosen by its number.
-type positions [32]sync.Mutex
+// positions are locks for files' positions: a handle's own is chosen by its number. Who sends to one has it, and who receives lets it go.
+type positions [32]chan struct{}
 
-func (p *positions) of(h windows.Handle) *sync.Mutex { return &p[uintptr(h)/4%uintptr(len(p))] }
+func (p *positions) init() {
+	for i := range p {
+		p[i] = make(chan struct{}, 1)
+	}
+}
+
+func (p *positions) of(h windows.Handle) chan struct{} { return p[uintptr(h)/4%uintptr(len(p))] }
+
+// lockPosition reports false if b is cancelled before it has lock.
+func (d *Driver) lockPosition(b *block, lock chan struct{}) bool {
+	select {
+	case lock <- struct{}{}:
+		return true
+	default:
+	}
+	if b.where == here {
+		lock <- struct{}{}
+		return true
+	}
+	stop := d.stoppable(b)
+	if stop == nil {
+		return false
+	}
+	defer d.unstoppable(b)
+	select {
+	case lock <- struct{}{}:
+		return true
+	case <-stop:
+		return false
+	}
+}
 
 // transferAtPosition uses and moves the file's own position, which an overlapped call doesn't, or else leaves it where it is, which a
 // synchronous one doesn't. It keeps others of this driver away from it meanwhile.
 func (d *Driver) transferAtPosition(b *block) (int, error) {
 	lock := d.positions.of(b.h)
-	lock.Lock()
-	defer lock.Unlock()
+	if !d.lockPosition(b, lock) {
+		return 0, driver.ErrCanceled
+	}
+	defer func() { <-lock }()
 	at, err := win32.Position(b.h)
 	if err != nil {
 		return 0, err
@@ -217,15 +248,29 @@ func (b *block) needEvent() (err error) {
 	return err
 }
 
+// untouched is what the status in an OVERLAPPED is before a Raw call that this package knows nothing of. No call answers it. Most calls put
+// STATUS_PENDING there before they do anything else; native ones don't, nor does Wine's LockFileEx, and so what is there when they return must
+// not be taken for the result: zero would be success.
+const untouched windows.NTStatus = 1<<32 - 1
+
+// status is the status in b's OVERLAPPED.
+func (b *block) status() windows.NTStatus {
+	s := windows.NTStatus(atomic.LoadUintptr(&b.ov.Internal))
+	if s == untouched {
+		return windows.STATUS_PENDING
+	}
+	return s
+}
+
 // wait waits until the system has set the status of b's call, which sets the event too. What the event says by itself may be about the
 // block's last call.
 func (b *block) wait() windows.NTStatus {
 	for {
-		if s := windows.NTStatus(atomic.LoadUintptr(&b.ov.Internal)); s != windows.STATUS_PENDING {
+		if s := b.status(); s != windows.STATUS_PENDING {
 			return s
 		}
 		_, err := windows.WaitForSingleObject(b.event, windows.INFINITE)
-		if err == nil && windows.NTStatus(atomic.LoadUintptr(&b.ov.Internal)) == windows.STATUS_PENDING {
+		if err == nil && b.status() == windows.STATUS_PENDING {
 			err = windows.ResetEvent(b.event)
 		}
 		if err != nil {

@@ -174,7 +174,7 @@ func (d *Driver) freeWaiter() (*waiter, error) {
 	}
 	g := &waiter{call: call}
 	w.waiters = append(w.waiters, g)
-	w.outside++
+	w.helpers++
 	go d.runWaiter(g)
 	return g, nil
 }
@@ -220,7 +220,7 @@ func (d *Driver) lookAnew(g *waiter, blocks []*block) (_ []*block, more bool) {
 	}
 	w.waiters = slices.DeleteFunc(w.waiters, func(other *waiter) bool { return other == g })
 	windows.CloseHandle(g.call)
-	w.outside--
+	w.helpers--
 	w.ended.Broadcast()
 	return nil, false
 }

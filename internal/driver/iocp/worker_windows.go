@@ -14,15 +14,40 @@ import (
 
 // workers are the goroutines that block a thread for a request. One that finds nothing queued ends at once: an idle driver has none.
 type workers struct {
-	mu         sync.Mutex // its own, in both modes
-	queue      list
-	inside     int        // in work
-	outside    int        // in runOutside: they may wait for ever and don't count against max
-	interrupts int        // in interrupt
-	waiters    []*waiter  // each has a goroutine outside
-	closing    bool       // the last waiter is to end as well
-	max        int        // of inside
-	ended      *sync.Cond // one of the three went down
+	mu      sync.Mutex // its own, in both modes
+	lanes   [laneCount]lane
+	helpers int        // in interrupt, in postOrLater, and in runWaiter
+	waiters []*waiter  // each has a goroutine
+	closing bool       // the last waiter is to end as well
+	ended   *sync.Cond // one of all these goroutines has
+}
+
+// lane is a queue of requests, first in, first out, and the workers that carry them out. What waits in one lane holds up no other, so that as many
+// reads as there may be, all waiting, keep no write from the pipe that one of them reads.
+type lane struct {
+	queue   list
+	running int // workers
+	max     int // of them
+}
+
+// The lanes.
+const (
+	ending  = iota // what ends by itself
+	inward         // what may wait for somebody who writes: reads, polls
+	outward        // what may wait for somebody who reads: writes, flushes
+	calling        // Overlapped's calls, which may wait for anything
+	laneCount
+)
+
+// laneOf is the lane of a request that may wait for somebody else.
+func laneOf(k driver.Kind) int {
+	switch k {
+	case driver.Raw:
+		return calling
+	case driver.Read, driver.Readv, driver.Poll:
+		return inward
+	}
+	return outward
 }
 
 // job is where a block on a worker is.
@@ -30,26 +55,42 @@ type job uint8
 
 const (
 	noJob   job = iota
-	queued      // in workers.queue
+	queued      // in its lane's queue
 	running     // with a worker
 	waited      // with a waiter
 	over        // its packet is on the way
 )
 
-const maxMaxThreads = 8192 // the Go runtime ends a program at 10,000
+// The Go runtime ends a program at 10,000 threads (debug.SetMaxThreads). With the usual MaxThreads, three drivers that have reached all their limits
+// stay below that, and one does with any.
+const (
+	maxMaxThreads = 4096
+	maxWaiting    = 1024 // threads of each lane whose requests may wait for somebody else
+)
 
 func (w *workers) init(max int) {
 	if max <= 0 {
 		max = defaultMaxThreads
 	}
-	w.max = min(max, maxMaxThreads)
+	for i := range w.lanes {
+		w.lanes[i].max = maxWaiting
+	}
+	w.lanes[ending].max = min(max, maxMaxThreads)
 	w.ended = sync.NewCond(&w.mu)
 }
 
 func (w *workers) threads() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.inside + w.outside
+	return w.running() + len(w.waiters)
+}
+
+// running is how many workers there are. The lock is held.
+func (w *workers) running() (n int) {
+	for i := range w.lanes {
+		n += w.lanes[i].running
+	}
+	return n
 }
 
 // wait returns when no goroutine is left.
@@ -60,12 +101,12 @@ func (w *workers) wait() {
 	for _, g := range w.waiters {
 		windows.SetEvent(g.call)
 	}
-	for w.inside+w.outside+w.interrupts > 0 {
+	for w.running()+w.helpers > 0 {
 		w.ended.Wait()
 	}
 }
 
-// startOnWorker leaves r to a worker, or to one of its own if it is of a kind that may wait for somebody else, on what may.
+// startOnWorker leaves r to a worker. MayWait is whether its kind may wait for somebody else, on what does so.
 func (d *Driver) startOnWorker(r *driver.Request, mayWait bool) bool {
 	d.lock()
 	defer d.unlock()
@@ -81,7 +122,7 @@ func (d *Driver) startOnWorker(r *driver.Request, mayWait bool) bool {
 // mayWait reports whether a transfer or a flush of t may wait for somebody else.
 func (t *traits) mayWait(r *driver.Request) bool { return !t.disk && r.Flags&driver.Regular == 0 }
 
-// toWorker leaves r to a worker, or to one of its own if it may wait for somebody else. The lock is held.
+// toWorker leaves r to a worker, in the lane of what ends by itself or of what may wait for somebody else. The lock is held.
 func (d *Driver) toWorker(r *driver.Request, t target, waits bool) {
 	b := d.take(r, onWorker, t)
 	w := &d.workers
@@ -89,55 +130,54 @@ func (d *Driver) toWorker(r *driver.Request, t target, waits bool) {
 	defer w.mu.Unlock()
 	b.turn++
 	b.canceling, b.interrupting = false, false
+	b.lane = &w.lanes[ending]
 	if waits {
-		b.job = running
-		w.outside++
-		go d.runOutside(b)
-	} else {
-		b.job = queued
-		w.queue.push(b)
-		if w.inside < w.max {
-			w.inside++
-			go d.work()
-		}
+		b.lane = &w.lanes[laneOf(r.Kind)]
+	}
+	b.job = queued
+	b.lane.queue.push(b)
+	if b.lane.running < b.lane.max {
+		b.lane.running++
+		go d.work(b.lane)
 	}
 	if r.Asked.Load() { // a cancel that came before the block could be found
 		d.cancelJobLocked(b)
 	}
 }
 
-// work carries out queued requests until there are none.
-func (d *Driver) work() {
+// work carries out l's queued requests until there are none.
+func (d *Driver) work(l *lane) {
+	finished := false
+	defer func() {
+		if !finished { // a start function called runtime.Goexit: the rest is still owed
+			go d.work(l)
+		}
+	}()
 	w := &d.workers
 	w.mu.Lock()
-	for b := w.queue.pop(); b != nil; b = w.queue.pop() {
+	for b := l.queue.pop(); b != nil; b = l.queue.pop() {
 		b.job = running
 		w.mu.Unlock()
 		d.execute(b)
 		w.mu.Lock()
 	}
-	w.inside--
+	l.running--
 	w.ended.Broadcast()
 	w.mu.Unlock()
+	finished = true
 }
 
-func (d *Driver) runOutside(b *block) {
-	d.execute(b)
-	w := &d.workers
-	w.mu.Lock()
-	w.outside--
-	w.ended.Broadcast()
-	w.mu.Unlock()
-}
-
-// execute carries b out and sends it back. From its packet on, b is no longer the worker's.
+// execute carries b out and sends it back, even if that does not return. From its packet on, b is no longer the worker's.
 func (d *Driver) execute(b *block) {
-	n, err := table[b.r.Kind].exec(d, b)
-	b.finish(n, err, d.isCanceling(b))
-	d.workers.mu.Lock()
-	b.job = over
-	d.workers.mu.Unlock()
-	d.postAtLast(b)
+	n, err := 0, ErrNoReturn
+	defer func() {
+		b.finish(n, err, d.isCanceling(b))
+		d.workers.mu.Lock()
+		b.job = over
+		d.workers.mu.Unlock()
+		d.postAtLast(b)
+	}()
+	n, err = table[b.r.Kind].exec(d, b)
 }
 
 // finish sets the request's result from what its exec returned.
@@ -183,15 +223,18 @@ func (d *Driver) cancelJob(b *block) {
 }
 
 func (d *Driver) cancelJobLocked(b *block) {
-	w := &d.workers
 	switch b.job {
 	case queued:
-		w.queue.remove(b)
+		b.lane.queue.remove(b)
 		b.job = over
 		b.r.Err = driver.ErrCanceled
 		d.postOrLater(b)
 	case running:
 		b.canceling = true
+		if b.stop != nil {
+			close(b.stop)
+			b.stop = nil
+		}
 		d.startInterrupt(b)
 	case waited:
 		b.canceling = true
@@ -204,14 +247,32 @@ func (d *Driver) postOrLater(b *block) {
 	if d.post(b) {
 		return
 	}
-	d.workers.outside++
+	d.workers.helpers++
 	go func() {
 		d.postAtLast(b)
 		d.workers.mu.Lock()
-		d.workers.outside--
+		d.workers.helpers--
 		d.workers.ended.Broadcast()
 		d.workers.mu.Unlock()
 	}()
+}
+
+// stoppable returns a channel that is closed when b, which the caller carries out, is cancelled; nil if it has been.
+func (d *Driver) stoppable(b *block) <-chan struct{} {
+	d.workers.mu.Lock()
+	defer d.workers.mu.Unlock()
+	if b.canceling {
+		return nil
+	}
+	b.stop = make(chan struct{})
+	return b.stop
+}
+
+// unstoppable ends what stoppable began.
+func (d *Driver) unstoppable(b *block) {
+	d.workers.mu.Lock()
+	b.stop = nil
+	d.workers.mu.Unlock()
 }
 
 // enter makes the call that follows one that a cancel can interrupt, until leave. It reports false if the request is cancelled already.
@@ -258,7 +319,7 @@ func (b *block) leaveLocked() {
 func (d *Driver) startInterrupt(b *block) {
 	if b.thread != 0 && !b.interrupting {
 		b.interrupting = true
-		d.workers.interrupts++
+		d.workers.helpers++
 		go d.interrupt(b, b.turn)
 	}
 }
@@ -273,7 +334,7 @@ func (d *Driver) interrupt(b *block, turn uint32) {
 		if b.thread != windows.InvalidHandle {
 			win32.CancelSynchronousIo(b.thread)
 		}
-		b.cancelPending()
+		b.cancelIO(b.h)
 		w.mu.Unlock()
 		time.Sleep(pause)
 		w.mu.Lock()
@@ -281,6 +342,6 @@ func (d *Driver) interrupt(b *block, turn uint32) {
 	if b.turn == turn {
 		b.interrupting = false
 	}
-	w.interrupts--
+	w.helpers--
 	w.ended.Broadcast()
 }

@@ -50,6 +50,33 @@ func opensSlowly(r *driver.Request, dir int) bool {
 	return mode == unix.S_IFIFO || mode == unix.S_IFCHR
 }
 
+// Opens carries out opens that may wait, for a driver whose system can't do so itself. It is a pool without workers.
+type Opens struct{ d Driver }
+
+// NewOpens makes one. There is nothing to close.
+func NewOpens() *Opens { return &Opens{Driver{blocked: map[*driver.Request]*blocked{}}} }
+
+// Slow reports whether r's path is one whose open may wait for somebody else.
+func (o *Opens) Slow(r *driver.Request) bool { return opensSlowly(r, o.d.descriptor(r)) }
+
+// Run opens r's path as a blocking open does, and returns when that is done or cancelled.
+func (o *Opens) Run(r *driver.Request) {
+	r.Reset()
+	if o.d.openInterruptibly(r) != finished {
+		canceled(r)
+	}
+}
+
+// Cancel ends Run, or lets it end as soon as it begins.
+func (o *Opens) Cancel(r *driver.Request) {
+	o.d.mu.Lock()
+	defer o.d.mu.Unlock()
+	r.State.Canceling = true
+	if b := o.d.blocked[r]; b != nil {
+		b.interrupt()
+	}
+}
+
 // execClose: an interrupted close has closed all the same, or at least must not be repeated, since the number may have a new
 // owner already.
 func execClose(_ *driver.Request, fd, _ int) (int, error) {

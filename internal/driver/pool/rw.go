@@ -27,9 +27,6 @@ func execWrite(r *driver.Request, fd, _ int) (int, error) {
 func execReadv(r *driver.Request, fd, _ int) (int, error)  { return readv(fd, r.Ext.Vec, r.Off) }
 func execWritev(r *driver.Request, fd, _ int) (int, error) { return writev(fd, r.Ext.Vec, r.Off) }
 
-// reads reports whether a transfer's direction is in.
-func reads(k driver.Kind) bool { return k == driver.Read || k == driver.Readv }
-
 // startTransfer answers from the page cache what is there, attempts a stream at once, and leaves all else to a worker.
 func (d *Driver) startTransfer(r *driver.Request) bool {
 	if r.Flags&driver.FixedBuffer != 0 && !d.inFixedBuffer(r) {

@@ -1,5 +1,4 @@
-//go:build portable
-
 package pool
 
+// sendsWithoutBlocking: send(2) heeds MSG_DONTWAIT.
 const sendsWithoutBlocking = true

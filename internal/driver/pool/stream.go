@@ -21,8 +21,12 @@ type watch struct {
 	held      bool    // in ready, which arms at its end: arm does nothing
 }
 
-// streaming marks a transfer that keeps its direction of its watch busy while it runs.
-const streaming uint32 = 32
+const (
+	// streaming marks a transfer that keeps its direction of its watch busy while it runs.
+	streaming uint32 = 32
+	// begun marks a connect whose result is still to come.
+	begun uint32 = 64
+)
 
 // errNoAttempt says that a descriptor has no way to be read or written without blocking, short of changing its flags.
 var errNoAttempt = errors.New("no attempt without blocking")
@@ -34,9 +38,12 @@ const (
 	triesUnverified = 8 // from then on, poll tells whether it is really ready
 )
 
+// inLine reports whether requests of a kind are carried out one at a time in each direction of a descriptor.
+func inLine(k driver.Kind) bool { return k.Transfers() || k == driver.Accept || k == driver.Connect }
+
 // direction is a transfer's index in a watch.
 func direction(k driver.Kind) int {
-	if reads(k) {
+	if k.Reads() || k == driver.Accept {
 		return 0
 	}
 	return 1
@@ -52,7 +59,7 @@ func eventsOf(r *driver.Request) uint32 {
 	switch {
 	case r.Kind == driver.Poll:
 		return r.Arg&askable | unix.POLLERR | unix.POLLHUP // which come unasked, but an empty question would not be asked at all
-	case r.Kind.Transfers():
+	case inLine(r.Kind):
 		return directionEvents[direction(r.Kind)]
 	case r.State.Slot&outward != 0:
 		return unix.POLLOUT
@@ -86,7 +93,7 @@ func (d *Driver) watchOn(fd int) *watch {
 // enlist makes r wait for w, which the caller then arms.
 func (w *watch) enlist(r *driver.Request, first bool) {
 	moveTo(r, waiting)
-	if r.Kind.Transfers() {
+	if inLine(r.Kind) {
 		w.transfers[direction(r.Kind)]++
 	}
 	if first {
@@ -98,7 +105,7 @@ func (w *watch) enlist(r *driver.Request, first bool) {
 
 func (w *watch) delist(r *driver.Request) {
 	w.list.remove(r)
-	if r.Kind.Transfers() {
+	if inLine(r.Kind) {
 		w.transfers[direction(r.Kind)]--
 	}
 }
@@ -109,7 +116,7 @@ func (d *Driver) take(w *watch, dir int) *driver.Request {
 		return nil
 	}
 	r := w.list.head
-	for !r.Kind.Transfers() || direction(r.Kind) != dir {
+	for !inLine(r.Kind) || direction(r.Kind) != dir {
 		r = r.State.Next
 	}
 	w.delist(r)
@@ -168,7 +175,7 @@ func (d *Driver) leaveWatch(r *driver.Request) {
 // wanted is what the poller has to wait for.
 func (w *watch) wanted() (events uint32) {
 	for r := w.list.head; r != nil; r = r.State.Next {
-		if !r.Kind.Transfers() || !w.busy[direction(r.Kind)] {
+		if !inLine(r.Kind) || !w.busy[direction(r.Kind)] {
 			events |= eventsOf(r)
 		}
 	}
@@ -213,7 +220,7 @@ func (d *Driver) unpollable(w *watch, err error) {
 			w.delist(r)
 			conclude(r, 0, err)
 			d.deliver(r)
-		case r.Kind.Transfers():
+		case inLine(r.Kind):
 			w.delist(r)
 			r.State.Slot &^= streaming
 			d.enqueue(r)
@@ -253,10 +260,25 @@ func (d *Driver) ready(fd int, events uint32) {
 	d.arm(w)
 }
 
+// attemptOnce makes one call that does not block, or else errNoAttempt.
+func (d *Driver) attemptOnce(r *driver.Request, fd int) (int, error) {
+	switch {
+	case r.Kind == driver.Recv && r.Ext != nil && r.Ext.Buffers != nil:
+		return receiveIntoPicked(r, fd)
+	case isMessage(r.Kind):
+		return moveMessage(r, fd, int(r.Arg)|unix.MSG_DONTWAIT)
+	case r.Kind == driver.Accept:
+		return execAccept(r, fd, 0)
+	case r.Kind == driver.Connect:
+		return d.attemptConnect(r, fd)
+	}
+	return attemptTransfer(r, fd)
+}
+
 // attempt carries a transfer as far as it gets without blocking. The lock is not held.
 func (d *Driver) attempt(r *driver.Request, fd int) outcome {
 	for {
-		n, err := attemptOnce(r, fd)
+		n, err := d.attemptOnce(r, fd)
 		if err == errNoAttempt {
 			if pollNow(fd, eventsOf(r)) == 0 {
 				return notReady
@@ -283,6 +305,9 @@ func (d *Driver) transferOnThread(r *driver.Request) outcome {
 	}
 }
 
+// wantsAll reports whether a receive is to wait until its buffers are full.
+func wantsAll(r *driver.Request) bool { return isMessage(r.Kind) && r.Arg&unix.MSG_WAITALL != 0 }
+
 // advance takes in what one call did. A read is over with the first bytes; a write when all are written, as in a blocking
 // write(2), or when it is cancelled.
 func (d *Driver) advance(r *driver.Request, fd, n int, err error) (out outcome, over bool) {
@@ -290,13 +315,16 @@ func (d *Driver) advance(r *driver.Request, fd, n int, err error) (out outcome, 
 	case nil:
 		r.N += n
 		r.State.Tries = 0
-		if n == 0 || reads(r.Kind) || r.N >= r.Wanted() {
+		if n == 0 || r.Kind.Reads() && !wantsAll(r) || r.N >= r.Wanted() {
 			return finished, true
 		}
 		return notReady, d.isCanceling(r)
 	case unix.EINTR:
 		return notReady, d.isCanceling(r)
 	case unix.EAGAIN:
+		if isMessage(r.Kind) && r.Arg&unix.MSG_DONTWAIT != 0 { // the caller wants to be told
+			break
+		}
 		r.State.Tries++
 		if r.State.Tries < triesUnverified {
 			return notReady, true

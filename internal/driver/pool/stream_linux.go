@@ -10,13 +10,13 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-// attemptOnce makes one call that does not block: preadv2(2) or pwritev2(2) with RWF_NOWAIT, which pipes (Linux 6.4) and
+// attemptTransfer makes one call that does not block: preadv2(2) or pwritev2(2) with RWF_NOWAIT, which pipes (Linux 6.4) and
 // sockets know, else recvmsg(2) or sendmsg(2) with MSG_DONTWAIT, else errNoAttempt.
-func attemptOnce(r *driver.Request, fd int) (int, error) {
+func attemptTransfer(r *driver.Request, fd int) (int, error) {
 	var few [8]unix.Iovec
 	iov := appendIovecs(few[:0], r)
 	call := uintptr(unix.SYS_PWRITEV2)
-	if reads(r.Kind) {
+	if r.Kind.Reads() {
 		call = unix.SYS_PREADV2
 	}
 	lo, hi := halves(position(r))
@@ -37,7 +37,7 @@ func attemptOnce(r *driver.Request, fd int) (int, error) {
 func (d *Driver) transferInterruptibly(r *driver.Request, fd int) (int, error) {
 	b := &blocked{iov: appendIovecs(nil, r)}
 	call, positional := uintptr(unix.SYS_READV), uintptr(unix.SYS_PREADV)
-	if !reads(r.Kind) {
+	if !r.Kind.Reads() {
 		call, positional = unix.SYS_WRITEV, unix.SYS_PWRITEV
 		b.iov = cutIovecs(b.iov, pipeBuf)
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-// attemptOnce makes one call that does not block: on sockets only. For all others it finds out what the call would refuse
+// attemptTransfer makes one call that does not block: on sockets only. For all others it finds out what the call would refuse
 // at once, without waiting for readiness first.
-func attemptOnce(r *driver.Request, fd int) (int, error) {
+func attemptTransfer(r *driver.Request, fd int) (int, error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
 		return 0, err
 	}
-	if mode := flags & unix.O_ACCMODE; reads(r.Kind) && mode == unix.O_WRONLY || !reads(r.Kind) && mode == unix.O_RDONLY {
+	if mode := flags & unix.O_ACCMODE; r.Kind.Reads() && mode == unix.O_WRONLY || !r.Kind.Reads() && mode == unix.O_RDONLY {
 		return 0, unix.EBADF
 	}
 	if r.Off != driver.CurrentOffset {
@@ -25,7 +25,7 @@ func attemptOnce(r *driver.Request, fd int) (int, error) {
 			return 0, err
 		}
 	}
-	if !reads(r.Kind) && !sendsWithoutBlocking {
+	if !r.Kind.Reads() && !sendsWithoutBlocking {
 		return 0, errNoAttempt
 	}
 	return attemptSocket(r, fd)
@@ -33,7 +33,7 @@ func attemptOnce(r *driver.Request, fd int) (int, error) {
 
 // transferInterruptibly makes calls that block only if a competitor is faster. They can't be interrupted here.
 func (d *Driver) transferInterruptibly(r *driver.Request, fd int) (int, error) {
-	if reads(r.Kind) {
+	if r.Kind.Reads() {
 		return readWhileReady(r, fd)
 	}
 	return writePiece(r, fd)

@@ -29,6 +29,12 @@ func init() {
 		driver.Write:  {exec: execWrite, start: (*Driver).startTransfer},
 		driver.Readv:  {exec: execReadv, start: (*Driver).startTransfer},
 		driver.Writev: {exec: execWritev, start: (*Driver).startTransfer},
+
+		driver.Recv:    {exec: execMessage, start: (*Driver).startMessage},
+		driver.Send:    {exec: execMessage, start: (*Driver).startMessage},
+		driver.RecvMsg: {exec: execMessage, start: (*Driver).startMessage},
+		driver.SendMsg: {exec: execMessage, start: (*Driver).startMessage},
+
 		driver.Splice: spliceEntry,
 
 		driver.Fsync:     {exec: execFsync},
@@ -44,6 +50,13 @@ func init() {
 		driver.Rename: {exec: execRename},
 		driver.Mkdir:  {exec: execMkdir},
 		driver.Link:   {exec: execLink},
+
+		driver.Socket:   {exec: execSocket},
+		driver.Bind:     {exec: execBind},
+		driver.Listen:   {exec: execListen},
+		driver.Accept:   {exec: execAccept, start: (*Driver).startAccept},
+		driver.Connect:  {exec: execConnect, start: (*Driver).startConnect},
+		driver.Shutdown: {exec: execShutdown},
 
 		driver.Poll: {exec: execPoll, start: (*Driver).startPoll},
 	}

@@ -65,7 +65,7 @@ func (d *Driver) answer(w *watch) {
 	var next *driver.Request
 	for r := w.list.head; r != nil; r = next {
 		next = r.State.Next
-		if r.Kind.Transfers() {
+		if inLine(r.Kind) {
 			continue
 		}
 		events := pollNow(w.fd, eventsOf(r))

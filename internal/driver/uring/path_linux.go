@@ -35,7 +35,8 @@ func preparePath(r *driver.Request) error {
 	return err
 }
 
-// fillOpen: opening a FIFO through the ring answers as O_NONBLOCK would, unless a kernel worker does it (seen on Linux 6.18).
+// fillOpen leaves an open that would wait if its path named a FIFO by now to a worker of the kernel. The ring itself would answer as O_NONBLOCK
+// does.
 func fillOpen(sqe *ring.SQE, r *driver.Request) {
 	sqe.Opcode, sqe.Addr, sqe.Len = ring.OpOpenat, r.Ext.Platform.(*paths).address(), r.Arg2
 	sqe.OpFlags = r.Arg | unix.O_CLOEXEC | unix.O_LARGEFILE

@@ -46,13 +46,17 @@ func prepareVec(r *driver.Request) error {
 		v = new(vec)
 		r.Ext.Platform = v
 	}
+	v.set(r.Ext.Vec)
+	return nil
+}
+
+func (v *vec) set(bufs [][]byte) {
 	v.iov = v.iov[:0]
-	for _, b := range r.Ext.Vec {
+	for _, b := range bufs {
 		e := unix.Iovec{Base: unsafe.SliceData(b)}
 		e.SetLen(len(b))
 		v.iov = append(v.iov, e)
 	}
-	return nil
 }
 
 func fillReadv(sqe *ring.SQE, r *driver.Request) {

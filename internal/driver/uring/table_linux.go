@@ -21,10 +21,15 @@ type entry struct {
 var table = [driver.KindCount]entry{
 	driver.Nop: {opcode: ring.OpNop, fill: fillNop},
 
-	driver.Read:   {opcode: ring.OpRead, fill: fillRead},
-	driver.Write:  {opcode: ring.OpWrite, fill: fillWrite},
-	driver.Readv:  {opcode: ring.OpReadv, prepare: prepareVec, fill: fillReadv},
-	driver.Writev: {opcode: ring.OpWritev, prepare: prepareVec, fill: fillWritev},
+	driver.Read:    {opcode: ring.OpRead, fill: fillRead},
+	driver.Write:   {opcode: ring.OpWrite, fill: fillWrite},
+	driver.Readv:   {opcode: ring.OpReadv, prepare: prepareVec, fill: fillReadv},
+	driver.Writev:  {opcode: ring.OpWritev, prepare: prepareVec, fill: fillWritev},
+	driver.Recv:    {opcode: ring.OpRecv, prepare: prepareRecv, fill: fillRecv},
+	driver.Send:    {opcode: ring.OpSend, fill: fillSend},
+	driver.RecvMsg: {opcode: ring.OpRecvMsg, prepare: prepareMsg, fill: fillRecvMsg, finish: finishRecvMsg},
+	driver.SendMsg: {opcode: ring.OpSendMsg, prepare: prepareMsg, fill: fillSendMsg},
+
 	driver.Splice: {opcode: ring.OpSplice, prepare: prepareSplice, fill: fillSplice},
 
 	driver.Fsync:     {opcode: ring.OpFsync, fill: fillFsync, linkGoesOn: true},
@@ -40,6 +45,13 @@ var table = [driver.KindCount]entry{
 	driver.Rename: {opcode: ring.OpRenameat, prepare: preparePath, fill: fillRename, linkGoesOn: true},
 	driver.Mkdir:  {opcode: ring.OpMkdirat, prepare: preparePath, fill: fillMkdir, linkGoesOn: true},
 	driver.Link:   {opcode: ring.OpLinkat, prepare: preparePath, fill: fillLink, linkGoesOn: true},
+
+	driver.Socket:   {opcode: ring.OpSocket, prepare: prepareSocket, fill: fillSocket},
+	driver.Bind:     {opcode: ring.OpBind, fill: fillBind},
+	driver.Listen:   {opcode: ring.OpListen, fill: fillListen},
+	driver.Accept:   {opcode: ring.OpAccept, prepare: prepareAccept, fill: fillAccept},
+	driver.Connect:  {opcode: ring.OpConnect, fill: fillConnect},
+	driver.Shutdown: {opcode: ring.OpShutdown, fill: fillShutdown, linkGoesOn: true},
 
 	driver.Poll: {opcode: ring.OpPollAdd, fill: fillPoll},
 

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/driver/pool"
 	"github.com/ringport/ringport/internal/ring"
 )
 
@@ -37,8 +38,9 @@ type Driver struct {
 	// retries are cancels and restarted requests that found the queue full; Wait passes them on.
 	retries []retry
 
-	registering sync.Mutex // over bufs and the system calls that change them
-	bufs        [][]byte   // registered: kept reachable
+	registering sync.Mutex        // over bufs and the system calls that change them
+	bufs        [][]byte          // registered: kept reachable
+	groups      map[uint16]*group // of provided buffers
 
 	// Shared mode: one goroutine at a time submits, for all. What is published and not yet sent is counted here and not read off
 	// the mapped queue, since a kick may come when its request is long back and the ring is closed.
@@ -48,9 +50,9 @@ type Driver struct {
 	// their next request at once, need not enter the kernel one by one.
 	gathering atomic.Bool
 	woken     atomic.Bool
-	waits     atomic.Int32  // opens in flight that may wait for a FIFO's peer, each in a kernel worker
-	workers   atomic.Int32  // the kernel's bound on its workers, as set; zero: the kernel's own
 	threads   chan struct{} // one token for each request that the ring cannot do, while it blocks a thread
+	opens     *pool.Opens   // those that may wait for a peer
+	waiting   atomic.Int32  // of these, how many block a thread beside those that threads counts
 	fallen    []*driver.Request
 	fallMu    sync.Mutex // over fallen
 
@@ -69,8 +71,12 @@ type slot struct {
 	gen uint32
 	// polling: what is in the kernel is a poll for readiness, after which the request is started again.
 	polling bool
+	// outside: the kernel does not have it, see openOutside.
+	outside bool
 	// answered: the result is in, and the kernel will answer once more (IORING_CQE_F_MORE); the request is its until then.
 	answered bool
+	// hungry: the request waits for a buffer, and the kernel does not have it.
+	hungry bool
 }
 
 type retry struct {
@@ -106,13 +112,13 @@ func Open(o driver.Options) (*Driver, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	d := &Driver{ring: r, owned: o.Owned, eventFD: -1, threads: make(chan struct{}, max(o.MaxThreads, 1))}
+	d := &Driver{ring: r, owned: o.Owned, eventFD: -1, threads: make(chan struct{}, max(o.MaxThreads, 1)), opens: pool.NewOpens()}
 	d.tellFD.Store(-1)
 	if r.Features&needed != needed {
 		r.Close()
 		return nil, &driver.UnavailableError{Backend: Name, Reason: "the kernel is older than Linux 5.12", Err: unix.ENOSYS}
 	}
-	d.setWorkers(int32(o.MaxThreads))
+	r.SetMaxWorkers(uint32(max(o.MaxThreads, fewestWorkers)), 0) // best effort: it came with Linux 5.15
 	if d.ops, err = r.Probe(); err == nil {
 		if d.owned {
 			d.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
@@ -183,13 +189,13 @@ func (d *Driver) Submit(r *driver.Request) bool {
 			return true
 		}
 	}
+	if waitsForPeer(r) {
+		return d.openOutside(r)
+	}
 	if d.owned && !d.ready {
 		if r.Err = d.own(); r.Err != nil {
 			return true
 		}
-	}
-	if waits(r) {
-		d.makeRoomToWait()
 	}
 	if d.owned {
 		return d.queue(r, how)
@@ -216,29 +222,8 @@ func (d *Driver) Submit(r *driver.Request) bool {
 	return false
 }
 
-// waits reports whether r is an open that a kernel worker does, since it may wait for a FIFO's peer.
-func waits(r *driver.Request) bool {
-	return r.Kind == driver.Open && r.Flags&driver.Waits != 0 && r.Arg&unix.O_NONBLOCK == 0
-}
-
-// spareWorkers is how many kernel workers there are beside those that may be stuck in opens: without a bound of our own, fewer
-// syncs run at a time than the disk could merge (8 on two processors).
-const spareWorkers = 16
-
-// makeRoomToWait lets the kernel have a worker for each open that waits, so that none of them holds up other work.
-func (d *Driver) makeRoomToWait() {
-	need := d.waits.Load() + 1 + spareWorkers
-	if have := d.workers.Load(); have != 0 && need > have {
-		d.setWorkers(2 * need)
-	}
-}
-
-// setWorkers bounds the kernel's workers. Best effort: it came with Linux 5.15.
-func (d *Driver) setWorkers(n int32) {
-	if n = max(n, spareWorkers); d.ring.SetMaxWorkers(uint32(n), 0) == nil {
-		d.workers.Store(n)
-	}
-}
+// fewestWorkers is the least bound for the kernel's workers. Fewer would run fewer syncs at a time than the disk could merge.
+const fewestWorkers = 16
 
 // queue writes r's submission.
 func (d *Driver) queue(r *driver.Request, how *entry) (done bool) {
@@ -287,9 +272,6 @@ func (d *Driver) hold(r *driver.Request) uint64 {
 	s := &d.slots[i]
 	s.req = r
 	r.State.Slot = i + 1
-	if waits(r) {
-		d.waits.Add(1)
-	}
 	return uint64(s.gen)<<32 | uint64(i+1)
 }
 
@@ -307,9 +289,6 @@ func (d *Driver) inFlight(r *driver.Request) bool {
 // release takes r out of its slot: nothing in the kernel refers to it any more. A new generation makes late answers to old
 // questions harmless.
 func (d *Driver) release(r *driver.Request) {
-	if waits(r) {
-		d.waits.Add(-1)
-	}
 	i := r.State.Slot - 1
 	s := &d.slots[i]
 	*s = slot{gen: (s.gen + 1) & genMask}
@@ -394,11 +373,8 @@ func (d *Driver) SubmitChain(rs []*driver.Request) bool {
 	}
 	for i, r := range rs {
 		how := &table[r.Kind]
-		if !d.ops.Has(how.opcode) || how.linkGoesOn && i+1 < len(rs) || how.prepare != nil && how.prepare(r) != nil {
+		if !d.ops.Has(how.opcode) || how.linkGoesOn && i+1 < len(rs) || how.prepare != nil && how.prepare(r) != nil || waitsForPeer(r) {
 			return false
-		}
-		if waits(r) {
-			d.makeRoomToWait()
 		}
 	}
 	if d.owned {
@@ -512,7 +488,7 @@ func (d *Driver) Wake() {
 }
 
 // Threads implements driver.Driver.
-func (d *Driver) Threads() int { return len(d.threads) }
+func (d *Driver) Threads() int { return len(d.threads) + int(d.waiting.Load()) }
 
 // Close implements driver.Driver. The ring goes first, so that nothing in the kernel can write into what is let go after it.
 func (d *Driver) Close() error {
@@ -522,6 +498,12 @@ func (d *Driver) Close() error {
 	if d.poll != nil {
 		d.poll.close()
 	}
+	d.lock()
+	for _, g := range d.groups { // a callback that has closed us may still give a buffer back
+		g.ring.Unregister()
+		g.ring = nil
+	}
+	d.unlock()
 	err := d.ring.Close()
 	d.fallMu.Lock() // a request that fell back may be delivered already, but its goroutine not be through with the eventfds
 	if d.eventFD >= 0 {

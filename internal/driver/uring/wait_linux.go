@@ -148,8 +148,11 @@ func (d *Driver) complete(data uint64, res int32, flags uint32) *driver.Request 
 		res = -int32(unix.ECANCELED)
 	}
 	next, canceling, answered := r.State.Next, r.State.Canceling, s.answered
-	if flags&ring.CQEFMore != 0 && r.Kind == driver.Raw {
-		if !answered {
+	if flags&ring.CQEFMore != 0 {
+		switch {
+		case r.Flags&driver.Multishot != 0:
+			return d.shot(r, res, flags)
+		case r.Kind == driver.Raw && !answered:
 			s.answered = true
 			d.result(r, res, flags, canceling)
 		}
@@ -164,6 +167,12 @@ func (d *Driver) complete(data uint64, res int32, flags uint32) *driver.Request 
 	}
 	if !answered {
 		d.result(r, res, flags, canceling)
+	}
+	if flags&ring.CQEFBuffer != 0 {
+		r.Ext.Shots.Taken = d.taken(r, flags)
+	}
+	if r.Flags&driver.Multishot != 0 {
+		return lastShot(r)
 	}
 	return r
 }
@@ -182,7 +191,7 @@ func (d *Driver) result(r *driver.Request, res int32, flags uint32, canceling bo
 	}
 	errno := unix.Errno(-res)
 	r.N, r.Err = 0, error(errno)
-	if errno == unix.ECANCELED || canceling && (interrupted(errno) || errno == unix.EAGAIN) { // all say that nothing was done
+	if errno == unix.ECANCELED || canceling && (interrupted(errno) || errno == unix.EAGAIN || errno == unix.ENOBUFS && buffersOf(r) != nil) { // all say that nothing was done
 		r.Err = driver.ErrCanceled
 	}
 }
@@ -204,8 +213,15 @@ func (d *Driver) again(r *driver.Request, s *slot, errno unix.Errno) bool {
 	if r.State.Canceling || r.Kind == driver.Raw || r.State.Next != nil || r.State.Tries >= maxTries {
 		return false
 	}
-	switch {
-	case errno == unix.EAGAIN && !s.polling && (r.Kind.Transfers() || r.Kind == driver.Splice && r.Arg&unix.SPLICE_F_NONBLOCK == 0):
+	switch b := buffersOf(r); {
+	case errno == unix.ENOBUFS && b != nil:
+		d.starve(r, b.Platform.(*group))
+		return true
+	case errno == unix.EINVAL && b != nil && r.Flags&driver.Multishot != 0 && !b.Platform.(*group).single:
+		b.Platform.(*group).single = true // a kernel before Linux 6.0, perhaps
+	case errno == unix.EINVAL && r.Kind == driver.Accept && r.Flags&driver.Multishot != 0 && r.State.Tries == 0:
+		// a kernel before 5.19, perhaps
+	case errno == unix.EAGAIN && !s.polling && mayPoll(r):
 		s.polling = true
 	case interrupted(errno), errno == unix.ECANCELED && !r.State.Linked:
 	default:
@@ -214,6 +230,17 @@ func (d *Driver) again(r *driver.Request, s *slot, errno unix.Errno) bool {
 	r.State.Tries++
 	d.restart(r)
 	return true
+}
+
+// mayPoll reports whether EAGAIN says of r that its descriptor is not ready, and not what its caller has asked to be told.
+func mayPoll(r *driver.Request) bool {
+	switch {
+	case r.Kind == driver.Splice:
+		return r.Arg&unix.SPLICE_F_NONBLOCK == 0
+	case r.Kind >= driver.Recv && r.Kind <= driver.SendMsg:
+		return r.Arg&unix.MSG_DONTWAIT == 0
+	}
+	return r.Kind.Transfers() || r.Kind == driver.Accept
 }
 
 // restart puts r, or the poll that comes before it, into the queue again, under the slot that it has.
@@ -239,7 +266,7 @@ func (d *Driver) restart(r *driver.Request) {
 // in turn.
 func pollFor(r *driver.Request) (h driver.Handle, events uint32) {
 	switch {
-	case r.Kind == driver.Write || r.Kind == driver.Writev:
+	case r.Kind.Transfers() && !r.Kind.Reads():
 		return r.FD, unix.POLLOUT
 	case r.Kind == driver.Splice && r.State.Tries%2 == 0:
 		return r.Ext.FD2, unix.POLLOUT
@@ -263,7 +290,16 @@ func (d *Driver) Cancel(r *driver.Request) {
 
 // cancel cancels r, which is in flight. The lock is held.
 func (d *Driver) cancel(r *driver.Request) {
+	if d.slots[r.State.Slot-1].outside {
+		d.opens.Cancel(r)
+		return
+	}
 	r.State.Canceling = true
+	if s := &d.slots[r.State.Slot-1]; s.hungry {
+		s.hungry = false
+		d.feed(r)
+		return
+	}
 	if r.State.Prev == nil { // else the kernel can't find it yet: complete sends the cancel when its turn comes
 		d.sendCancel(r)
 	}
@@ -335,8 +371,11 @@ func (d *Driver) retry() {
 			case t.req.State.Canceling: // the kernel does not have it
 				d.release(t.req)
 				t.req.N, t.req.Err = 0, driver.ErrCanceled
-				d.fell(t.req)
+				if t.req.Flags&driver.Multishot == 0 || lastShot(t.req) != nil {
+					d.fell(t.req)
+				}
 			default:
+				d.slots[t.req.State.Slot-1].hungry = false
 				d.restart(t.req)
 			}
 		}
