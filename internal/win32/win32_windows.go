@@ -53,6 +53,11 @@ import (
 //sys	QueryPerformanceCounter(count *int64) (err error) = kernel32.QueryPerformanceCounter
 //sys	QueryPerformanceFrequency(perSecond *int64) (err error) = kernel32.QueryPerformanceFrequency
 
+// NtResumeProcess lets all threads of a process run that were suspended once, as the thread of one that was made with CREATE_SUSPENDED is, to
+// which package os keeps no handle. The handle needs PROCESS_SUSPEND_RESUME.
+//
+//sys	NtResumeProcess(process windows.Handle) (ntstatus error) = ntdll.NtResumeProcess
+
 // CreateWaitableTimerEx makes a timer object; with TimerHighResolution, which Windows 10 1803 and later have, one that is not bound to the
 // system's tick.
 //

@@ -59,6 +59,7 @@ var (
 	procNtCancelWaitCompletionPacket    = modntdll.NewProc("NtCancelWaitCompletionPacket")
 	procNtCreateWaitCompletionPacket    = modntdll.NewProc("NtCreateWaitCompletionPacket")
 	procNtQueryObject                   = modntdll.NewProc("NtQueryObject")
+	procNtResumeProcess                 = modntdll.NewProc("NtResumeProcess")
 	procwine_get_host_version           = modntdll.NewProc("wine_get_host_version")
 	procwine_get_version                = modntdll.NewProc("wine_get_version")
 )
@@ -203,6 +204,14 @@ func ntCreateWaitCompletionPacket(packet *windows.Handle, access uint32, attribu
 
 func ntQueryObject(h windows.Handle, class uint32, info *objectType, size uint32, needed *uint32) (ntstatus error) {
 	r0, _, _ := syscall.SyscallN(procNtQueryObject.Addr(), uintptr(h), uintptr(class), uintptr(unsafe.Pointer(info)), uintptr(size), uintptr(unsafe.Pointer(needed)))
+	if r0 != 0 {
+		ntstatus = windows.NTStatus(r0)
+	}
+	return
+}
+
+func NtResumeProcess(process windows.Handle) (ntstatus error) {
+	r0, _, _ := syscall.SyscallN(procNtResumeProcess.Addr(), uintptr(process))
 	if r0 != 0 {
 		ntstatus = windows.NTStatus(r0)
 	}

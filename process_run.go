@@ -1,0 +1,327 @@
+package ringport
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/ringport/ringport/internal/process"
+)
+
+// RunCmd runs cmd as cmd.Run does, through the manager, and returns when it is over, or soon after ctx has ended. Then it calls cmd.Cancel,
+// if cmd has one ([exec.CommandContext] sets it), else it kills the process. It always returns, even if a descendant of the process
+// lives on and holds a pipe open: once the process is over and ctx has ended, what is in the pipes is read, and nothing more is
+// waited for. Nothing is left behind: no process without a parent to wait for it, no goroutine and no descriptor, with one exception
+// below.
+//
+// The fields of cmd mean what package exec says, with these additions:
+//
+//   - WaitDelay, if it is not 0, is how long after the end of ctx, or after the process's, it is killed, and how long its pipes are read. With
+//     a Cancel that only asks the process to end, set it: without, RunCmd waits as long as the process takes. Without an end of ctx
+//     and without a WaitDelay, pipes are read to their end.
+//   - Stdin, Stdout and Stderr that are *os.File or *[File] are given to the process itself. (Windows: a File only if its handle was
+//     not opened for overlapped I/O. Else it is copied, and must not be a caller-driven manager's.) Others are read and written by a goroutine
+//     each, as package exec does, and the pipes between are the manager's to wait for.
+//   - A Stdin whose Read waits when everything else is over holds up nobody: it is left to its goroutine, which ends when Read
+//     returns. What it read is lost.
+//   - The context of exec.CommandContext, if it is another than ctx, ends the command in the same way.
+//
+// The error is cmd.Start's if it could not be started, and *[exec.ExitError] if it failed by itself. If ctx ended it, the error is an
+// *[OpError] that matches the context's error and, by errors.As, the *exec.ExitError of a process that was killed. Output that was
+// cut off because WaitDelay had passed is exec.ErrWaitDelay. A Close of the manager kills the command: ErrManagerClosed.
+func (m *Manager) RunCmd(ctx context.Context, cmd *exec.Cmd) error { return m.runCmd(ctx, cmd, nil) }
+
+// RunCmdTree is [Manager.RunCmd] for cmd with all its descendants: what RunCmd would kill the process for, this kills them all for. It
+// leaves them alone when cmd ends by itself, in time.
+//
+// On Unix the process leads a process group of its own, which it and its descendants must not leave to be found; it is not the
+// terminal's foreground group, so that Ctrl-C there does not reach it, and reading from the terminal stops it. SysProcAttr must not
+// give it another group (EINVAL). On Windows they are in a job, which none can leave.
+func (m *Manager) RunCmdTree(ctx context.Context, cmd *exec.Cmd) error {
+	tree, err := process.NewTree()
+	if err != nil {
+		return runError(cmd, err)
+	}
+	defer tree.Close()
+	return m.runCmd(ctx, cmd, tree)
+}
+
+func runError(cmd *exec.Cmd, err error) error { return &OpError{Op: "run", Name: cmd.Path, Err: err} }
+
+// command is a call of RunCmd. What happens to it comes as functions through events, and runs on the goroutine of the call, so that
+// nothing else is locked. On a caller-driven manager that goroutine is the owner, which steps meanwhile.
+type command struct {
+	m      *Manager
+	ctx    context.Context
+	cmd    *exec.Cmd
+	tree   *process.Tree // nil: only the process is killed
+	cancel func() error  // cmd.Cancel, called once; nil: it is killed
+	events chan func()
+	gone   chan struct{} // nobody takes events any more
+
+	exit   *process.Exit
+	waits  Op // for exit
+	late   *Timeout
+	pipes  commandPipes
+	copies context.Context // its end ends the copying
+	stop   context.CancelFunc
+
+	interrupted atomic.Bool // Cancel or kill was called, and did not come too late
+	exited      bool        // the process is over
+	ended       bool        // a context has ended, or the manager
+	passed      bool        // WaitDelay has passed
+	killed      bool        // kill was called
+	immune      bool        // it could not be killed
+	cause       error       // why ctx or the manager ended
+	failure     error       // the first error of Cancel, of killing, or of copying
+}
+
+// eventsMax is more than can be under way: one of the process's end, of each context's, of the delay; and of each of three streams its
+// end, an operation to start and one to cancel.
+const eventsMax = 16
+
+func (m *Manager) runCmd(ctx context.Context, cmd *exec.Cmd, tree *process.Tree) error {
+	if ctx.Err() != nil {
+		return runError(cmd, causeOf(ctx))
+	}
+	if err := m.own(); err != nil {
+		return runError(cmd, err)
+	}
+	if m.closing() {
+		return runError(cmd, ErrManagerClosed)
+	}
+	c := &command{m: m, ctx: ctx, cmd: cmd, tree: tree, events: make(chan func(), eventsMax), gone: make(chan struct{})}
+	defer close(c.gone)
+	c.copies, c.stop = context.WithCancel(context.Background())
+	defer c.stop()
+	if err := c.start(); err != nil {
+		return err
+	}
+	defer c.exit.Close()
+	defer context.AfterFunc(ctx, func() { c.post(func() { c.end(causeOf(ctx)) }) })()
+	for !c.exited || c.pipes.outputs > 0 {
+		c.next()()
+	}
+	c.stop() // what is left is the input, which nobody reads any more
+	for c.pipes.feeding(m) {
+		c.next()()
+	}
+	if c.late != nil {
+		c.late.Stop()
+	}
+	if c.ended && c.tree != nil {
+		c.kill()
+	}
+	return c.result()
+}
+
+// post leaves f to the goroutine of the call.
+func (c *command) post(f func()) {
+	select {
+	case c.events <- f:
+		if !c.m.shared {
+			c.m.poke()
+		}
+	case <-c.gone:
+	}
+}
+
+// next waits for something to happen.
+func (c *command) next() func() {
+	for !c.m.shared && !c.m.loop.released {
+		select {
+		case f := <-c.events:
+			return f
+		default:
+		}
+		if _, err := c.m.stepOwned(-1); err != nil {
+			panic("ringport: " + c.m.drv.Name() + " failed: " + err.Error()) // as on a threaded manager
+		}
+	}
+	return <-c.events
+}
+
+// start starts the process with its pipes, and waits for its end. The fields of cmd are changed for package exec meanwhile.
+func (c *command) start() error {
+	cmd := c.cmd
+	stdin, stdout, stderr, attr, cancel := cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr, cmd.Cancel
+	defer func() {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr, cmd.Cancel = stdin, stdout, stderr, attr, cancel
+	}()
+	if c.tree != nil {
+		var err error
+		if cmd.SysProcAttr, err = c.tree.Prepare(attr); err != nil {
+			return runError(cmd, err)
+		}
+	}
+	if cancel != nil {
+		c.cancel = sync.OnceValue(func() error {
+			err := cancel()
+			if !errors.Is(err, os.ErrProcessDone) {
+				c.interrupted.Store(true)
+			}
+			return err
+		})
+		cmd.Cancel = func() error { // called at the end of cmd's own context
+			err := c.cancel()
+			c.post(func() { c.end(nil) })
+			return err
+		}
+	}
+	err := c.pipes.open(c)
+	if err != nil {
+		err = runError(cmd, err)
+	} else {
+		err = cmd.Start()
+	}
+	c.pipes.closeChilds()
+	if err != nil {
+		c.pipes.closeOurs(c.m)
+		return err
+	}
+	if c.tree != nil {
+		err = c.tree.Started(cmd.Process)
+	}
+	if err == nil {
+		c.exit, err = process.Open(cmd.Process.Pid)
+	}
+	if err != nil {
+		c.pipes.closeOurs(c.m)
+		cmd.Process.Kill() // with a tree too: it is one process so far, and perhaps suspended
+		cmd.Wait()
+		return runError(cmd, err)
+	}
+	c.waits = pollExit(c.exit)
+	if err := c.m.Start(&c.waits, func(op *Op) {
+		_, err := op.Result()
+		c.post(func() { c.over(err) })
+	}); err != nil {
+		c.post(func() { c.over(err) })
+	}
+	c.pipes.copy(c)
+	return nil
+}
+
+// over is called when the process is over, or can't be waited for any more since the manager is closed.
+func (c *command) over(err error) {
+	c.exited = err == nil
+	if err != nil {
+		c.cause, c.ended = errors.Unwrap(err), true
+		c.kill()
+		c.stop()
+		c.exited = true // soon
+	}
+	c.delay()
+	c.settle()
+}
+
+// end is called when a context has ended: RunCmd's, for the cause, or cmd's own, at whose end Cancel was called.
+func (c *command) end(cause error) {
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.ended = true
+	if !c.exited && c.cancel == nil {
+		c.kill()
+	} else if !c.exited {
+		if err := c.cancel(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			c.fail(err)
+		}
+	}
+	c.delay()
+	c.settle()
+}
+
+// delay lets WaitDelay begin, unless it has.
+func (c *command) delay() {
+	if c.cmd.WaitDelay > 0 && c.late == nil {
+		c.late = c.m.AfterFunc(c.cmd.WaitDelay, func() {
+			c.post(func() {
+				c.passed = true
+				c.settle()
+			})
+		})
+	}
+}
+
+// settle does what is due by now.
+func (c *command) settle() {
+	enough := c.passed || c.ended && c.cmd.WaitDelay == 0
+	if c.passed && !c.exited || enough && c.exited && c.tree != nil {
+		c.kill()
+	}
+	if enough && c.exited {
+		c.stop()
+	}
+}
+
+// kill ends the process, or the tree. The process's status has not been taken yet, so that its number is nobody else's.
+func (c *command) kill() {
+	if c.killed {
+		return
+	}
+	c.killed = true
+	if c.exited {
+		c.tree.Kill() // of whom there may be none
+		return
+	}
+	c.interrupted.Store(true)
+	kill := c.cmd.Process.Kill
+	if c.tree != nil {
+		kill = c.tree.Kill
+	}
+	err := kill()
+	if errors.Is(err, syscall.EPERM) && !process.Ready(c.exit.Handle) { // some systems answer so for what is over
+		c.fail(err)
+		c.immune, c.exited = true, true
+		c.stop()
+	}
+}
+
+func (c *command) fail(err error) {
+	if c.failure == nil {
+		c.failure = err
+	}
+}
+
+// result takes the process's status, which is there or will be at once, and says how it all ended.
+func (c *command) result() error {
+	if c.immune { // it belongs to another user, and lives on
+		go c.cmd.Wait()
+		return runError(c.cmd, &endedError{c.cause, c.failure})
+	}
+	err := c.cmd.Wait() // waits for a call of Cancel too
+	cause, interrupted := c.cause, c.interrupted.Load()
+	if cause == nil && c.ctx.Err() != nil {
+		cause = causeOf(c.ctx) // cmd's own context is the same, and was heard of sooner
+	}
+	var exit *exec.ExitError
+	switch {
+	case cause == nil, !interrupted && !c.pipes.cut:
+	case errors.As(err, &exit):
+		return runError(c.cmd, &endedError{cause, err})
+	case c.failure != nil:
+		return runError(c.cmd, &endedError{cause, c.failure})
+	default:
+		return runError(c.cmd, cause)
+	}
+	switch {
+	case err != nil:
+		return err
+	case c.failure != nil:
+		return c.failure
+	case c.pipes.cut:
+		return exec.ErrWaitDelay
+	}
+	return nil
+}
+
+// endedError is why a command was ended, and how that went.
+type endedError struct{ cause, exit error }
+
+func (e *endedError) Error() string   { return e.cause.Error() + " (" + e.exit.Error() + ")" }
+func (e *endedError) Unwrap() []error { return []error{e.cause, e.exit} }
