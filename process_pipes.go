@@ -2,7 +2,6 @@ package ringport
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"sync"
@@ -15,7 +14,6 @@ type commandPipes struct {
 	streams []*commandPipe
 	childs  []*os.File // the process's ends, and what else is made for it, until it has them
 	outputs int        // being copied
-	cut     bool       // an output was, before its end
 }
 
 // commandPipe is one of them: what is copied from r to the pipe, or from the pipe to w.
@@ -29,9 +27,6 @@ type commandPipe struct {
 	stopped bool       // nobody wants it any more
 	done    bool       // for the goroutine of the call: it is copied
 }
-
-// errCut says that an output was left before its end.
-var errCut = errors.New("output cut off")
 
 // open gives the process files for those of its streams that are none.
 func (p *commandPipes) open(c *command) error {
@@ -130,9 +125,7 @@ func (p *commandPipes) copy(c *command) {
 			p.outputs++
 			go s.run(c, s.copyOut, func(err error) {
 				p.outputs--
-				if err == errCut {
-					p.cut = true
-				} else if err != nil {
+				if err != nil {
 					c.fail(err)
 				}
 			})
@@ -253,14 +246,11 @@ func (s *commandPipe) drain(c *command, b []byte) error {
 		if werr := s.write(b[:n]); werr != nil {
 			return werr
 		}
-		if err == io.EOF {
-			return nil
-		}
 		if err != nil {
 			break
 		}
 	}
-	return errCut
+	return nil
 }
 
 func (s *commandPipe) write(p []byte) error {

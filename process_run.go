@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/ringport/ringport/internal/process"
 )
@@ -55,13 +56,15 @@ func runError(cmd *exec.Cmd, err error) error { return &OpError{Op: "run", Name:
 // command is a call of RunCmd. What happens to it comes as functions through events, and runs on the goroutine of the call, so that
 // nothing else is locked. On a caller-driven manager that goroutine is the owner, which steps meanwhile.
 type command struct {
-	m      *Manager
-	ctx    context.Context
-	cmd    *exec.Cmd
-	tree   *process.Tree // nil: only the process is killed
-	cancel func() error  // cmd.Cancel, called once; nil: it is killed
-	events chan func()
-	gone   chan struct{} // nobody takes events any more
+	m         *Manager
+	ctx       context.Context
+	cmd       *exec.Cmd
+	tree      *process.Tree // nil: only the process is killed
+	cancel    func() error  // cmd.Cancel, called once; nil: it is killed
+	giveBack  func()        // makes cmd.Cancel and cmd.WaitDelay what they were
+	waitDelay time.Duration
+	events    chan func()
+	gone      chan struct{} // nobody takes events any more
 
 	exit   *process.Exit
 	waits  Op // for exit
@@ -76,6 +79,7 @@ type command struct {
 	passed      bool        // WaitDelay has passed
 	killed      bool        // kill was called
 	immune      bool        // it could not be killed
+	cut         bool        // an output was left before its end
 	cause       error       // why ctx or the manager ended
 	failure     error       // the first error of Cancel, of killing, or of copying
 }
@@ -94,11 +98,12 @@ func (m *Manager) runCmd(ctx context.Context, cmd *exec.Cmd, tree *process.Tree)
 	if m.closing() {
 		return runError(cmd, ErrManagerClosed)
 	}
-	c := &command{m: m, ctx: ctx, cmd: cmd, tree: tree, events: make(chan func(), eventsMax), gone: make(chan struct{})}
+	c := &command{m: m, ctx: ctx, cmd: cmd, tree: tree, events: make(chan func(), eventsMax), gone: make(chan struct{}), giveBack: func() {}}
 	defer close(c.gone)
 	c.copies, c.stop = context.WithCancel(context.Background())
 	defer c.stop()
 	if err := c.start(); err != nil {
+		c.giveBack()
 		return err
 	}
 	defer c.exit.Close()
@@ -148,30 +153,15 @@ func (c *command) next() func() {
 // start starts the process with its pipes, and waits for its end. The fields of cmd are changed for package exec meanwhile.
 func (c *command) start() error {
 	cmd := c.cmd
-	stdin, stdout, stderr, attr, cancel := cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr, cmd.Cancel
-	defer func() {
-		cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr, cmd.Cancel = stdin, stdout, stderr, attr, cancel
-	}()
+	stdin, stdout, stderr, attr := cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr
+	defer func() { cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = stdin, stdout, stderr, attr }()
 	if c.tree != nil {
 		var err error
 		if cmd.SysProcAttr, err = c.tree.Prepare(attr); err != nil {
 			return runError(cmd, err)
 		}
 	}
-	if cancel != nil {
-		c.cancel = sync.OnceValue(func() error {
-			err := cancel()
-			if !errors.Is(err, os.ErrProcessDone) {
-				c.interrupted.Store(true)
-			}
-			return err
-		})
-		cmd.Cancel = func() error { // called at the end of cmd's own context
-			err := c.cancel()
-			c.post(func() { c.end(nil) })
-			return err
-		}
-	}
+	c.takeCancel()
 	err := c.pipes.open(c)
 	if err != nil {
 		err = runError(cmd, err)
@@ -206,6 +196,30 @@ func (c *command) start() error {
 	return nil
 }
 
+// takeCancel puts a function of ours in the place of cmd.Cancel. Package exec calls it at the end of cmd's own context, if that comes
+// before the end of cmd.Wait, and leaves WaitDelay to us.
+func (c *command) takeCancel() {
+	c.waitDelay = c.cmd.WaitDelay
+	cancel := c.cmd.Cancel
+	if cancel == nil {
+		return
+	}
+	c.cancel = sync.OnceValue(func() error {
+		err := cancel()
+		if !errors.Is(err, os.ErrProcessDone) {
+			c.interrupted.Store(true)
+		}
+		return err
+	})
+	c.cmd.Cancel = func() error {
+		err := c.cancel()
+		c.post(func() { c.end(nil) })
+		return err
+	}
+	c.cmd.WaitDelay = 0
+	c.giveBack = func() { c.cmd.Cancel, c.cmd.WaitDelay = cancel, c.waitDelay }
+}
+
 // over is called when the process is over, or can't be waited for any more since the manager is closed.
 func (c *command) over(err error) {
 	c.exited = err == nil
@@ -238,8 +252,8 @@ func (c *command) end(cause error) {
 
 // delay lets WaitDelay begin, unless it has.
 func (c *command) delay() {
-	if c.cmd.WaitDelay > 0 && c.late == nil {
-		c.late = c.m.AfterFunc(c.cmd.WaitDelay, func() {
+	if c.waitDelay > 0 && c.late == nil {
+		c.late = c.m.AfterFunc(c.waitDelay, func() {
 			c.post(func() {
 				c.passed = true
 				c.settle()
@@ -250,11 +264,12 @@ func (c *command) delay() {
 
 // settle does what is due by now.
 func (c *command) settle() {
-	enough := c.passed || c.ended && c.cmd.WaitDelay == 0
+	enough := c.passed || c.ended && c.waitDelay == 0
 	if c.passed && !c.exited || enough && c.exited && c.tree != nil {
 		c.kill()
 	}
 	if enough && c.exited {
+		c.cut = c.cut || c.pipes.outputs > 0
 		c.stop()
 	}
 }
@@ -295,13 +310,14 @@ func (c *command) result() error {
 		return runError(c.cmd, &endedError{c.cause, c.failure})
 	}
 	err := c.cmd.Wait() // waits for a call of Cancel too
+	c.giveBack()
 	cause, interrupted := c.cause, c.interrupted.Load()
 	if cause == nil && c.ctx.Err() != nil {
 		cause = causeOf(c.ctx) // cmd's own context is the same, and was heard of sooner
 	}
 	var exit *exec.ExitError
 	switch {
-	case cause == nil, !interrupted && !c.pipes.cut:
+	case cause == nil, !interrupted && !c.cut:
 	case errors.As(err, &exit):
 		return runError(c.cmd, &endedError{cause, err})
 	case c.failure != nil:
@@ -314,7 +330,7 @@ func (c *command) result() error {
 		return err
 	case c.failure != nil:
 		return c.failure
-	case c.pipes.cut:
+	case c.cut:
 		return exec.ErrWaitDelay
 	}
 	return nil
