@@ -77,7 +77,8 @@ var processChild = child("process", func() error {
 // processCommand is a process that does what mode says.
 func processCommand(t testing.TB, mode string) *exec.Cmd {
 	t.Helper()
-	cmd := childCommand(t, processChild, childMode+"="+mode)
+	// The race detector keeps a process for a second at its end, for reports that nobody here waits for.
+	cmd := childCommand(t, processChild, childMode+"="+mode, "GORACE=atexit_sleep_ms=0")
 	plain := exec.Command(cmd.Path) // without a context
 	plain.Env = cmd.Env
 	return plain
