@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -192,125 +191,38 @@ func TestWaitProcess_CoreDumped(t *testing.T) {
 	}
 }
 
-// processScripts are commands for the test below: what they say first, and whether they end by themselves. Those that don't last longer
-// than the test.
-var processScripts = []struct{ script, says string }{
-	{"echo short", "short\n"},
-	{"echo fails; exit 3", "fails\n"},
-	{"echo hangs; exec sleep 600", "hangs\n"},
-	{"echo holds; sleep 600 & exit 0", "holds\n"},
-	{"echo both; sleep 600 & sleep 600", "both\n"},
-	{"echo away; setsid sleep 600 & wait", "away\n"},
-	{"echo deaf; trap '' TERM INT HUP; sleep 600; sleep 600", "deaf\n"},
-	{"cat", "cat\n"}, // from a reader that waits
+// manyScripts are what TestRunCmd_Many runs, by the shell, which starts sooner than the tests' own program. What hangs lasts longer than the test.
+var manyScripts = []manyCommand{
+	{"echo short", "short\n", true},
+	{"echo fails; exit 3", "fails\n", true},
+	{"echo hangs; exec sleep 600", "hangs\n", false},
+	{"echo holds; sleep 600 & exit 0", "holds\n", false},
+	{"echo both; sleep 600 & sleep 600", "both\n", false},
+	{"echo away; setsid sleep 600 & wait", "away\n", false},
+	{"echo deaf; trap '' TERM INT HUP; sleep 600; sleep 600", "deaf\n", false},
+	{"cat", "input\n", false},
 }
 
-// TestRunCmd_Thousand runs a thousand commands that hang, or leave the pipe to others, and cancels them at random: all return, and nothing
-// is left of them.
-func TestRunCmd_Thousand(t *testing.T) {
-	forEach(t, func(t *testing.T, c Config) {
-		commands, atOnce := 1000, 50
-		if !hasPidfds() || os.Getenv(denyVariable) != "" {
-			commands = 200
-		}
-		if c.CallerDriven { // one goroutine runs them one after the other
-			commands, atOnce = commands/4, 1
-		}
-		m := open(t, c)
-		random := rand.New(rand.NewPCG(testSeed(t), 0))
-		before, known, threads := descriptors(), goroutines(), countThreads(t)
-		mark := fmt.Sprintf("RINGPORT_TEST_MARK=%d.%d", os.Getpid(), random.Uint64())
-		type job struct {
-			kind    int
-			tree    bool
-			delay   time.Duration
-			instant bool // it is cancelled without waiting for what it says
-		}
-		jobs := make(chan job, commands)
-		for range commands {
-			jobs <- job{random.IntN(len(processScripts)), random.IntN(2) == 0, time.Duration(random.IntN(5)) * time.Millisecond, random.IntN(4) == 0}
-		}
-		close(jobs)
-		runJobs := func() {
-			for j := range jobs {
-				if err := runScript(m, j.kind, j.tree, j.instant, j.delay, mark); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-		if c.CallerDriven {
-			runJobs()
-		} else {
-			var all sync.WaitGroup
-			for range atOnce {
-				all.Go(runJobs)
-			}
-			all.Wait()
-		}
-		// Those that had left the tree, or were not to be killed with it.
-		killMarked(t, mark)
-		if err := eventually(func() error {
-			return errors.Join(zombies(), strangeDescriptors(before),
-				goroutinesOf(known, "ringport.(*command)", "ringport.(*commandPipe)", "internal/process", "os/exec."))
-		}); err != nil {
-			t.Error(err)
-		}
-		t.Logf("%d commands, %d at once; threads before %d, after %d", commands, atOnce, threads, countThreads(t))
+// manyCount is how many of them are run, and how many at a time.
+func manyCount() (total, atOnce int) {
+	if !hasPidfds() || os.Getenv(denyVariable) != "" { // once more
+		return 200, 50
+	}
+	return 1000, 50
+}
+
+func (c manyCommand) command(testing.TB) *exec.Cmd { return exec.Command("/bin/sh", "-c", c.script) }
+
+// leftOfProcesses is to find nothing once all that was started after it was called is over.
+func leftOfProcesses(t *testing.T) (check func() error) {
+	before := descriptors()
+	return func() error {
+		err := errors.Join(zombies(), strangeDescriptors(before))
 		if n := blockedInWait(t); n != 0 {
-			t.Errorf("%d threads are blocked", n)
+			err = errors.Join(err, fmt.Errorf("%d threads wait for processes", n))
 		}
-	})
-}
-
-// runScript runs a script of processScripts and cancels it, soon after it has said something or at once.
-func runScript(m *Manager, kind int, tree, instant bool, delay time.Duration, mark string) error {
-	s := processScripts[kind]
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	cmd := exec.Command("/bin/sh", "-c", s.script)
-	cmd.Env = append(os.Environ(), mark)
-	out := onLine(func(string) { time.AfterFunc(delay, cancel) })
-	cmd.Stdout, cmd.Stderr = out, out
-	if s.script == "cat" {
-		r, w, err := os.Pipe()
-		if err != nil {
-			return err
-		}
-		defer w.Close()
-		defer r.Close()
-		w.WriteString(s.says)
-		cmd.Stdin = struct{ *os.File }{r} // which package exec would wait for
+		return err
 	}
-	if instant {
-		time.AfterFunc(delay, cancel)
-	}
-	err := run(m, tree, ctx, cmd)
-	switch got := out.String(); {
-	case instant && errors.Is(err, context.Canceled) && strings.HasPrefix(s.says, got): // perhaps before it said anything
-	case got != s.says:
-		return fmt.Errorf("%q said %q, %v", s.script, got, err)
-	case s.script == "echo short":
-		if err != nil && !errors.Is(err, context.Canceled) {
-			return fmt.Errorf("%q ended with %v", s.script, err)
-		}
-	case s.script == "echo fails; exit 3":
-		if !errors.Is(err, context.Canceled) && !errors.As(err, new(*exec.ExitError)) {
-			return fmt.Errorf("%q ended with %v", s.script, err)
-		}
-	case !errors.Is(err, context.Canceled):
-		return fmt.Errorf("%q ended with %v", s.script, err)
-	}
-	return nil
-}
-
-// countThreads is how many threads this process has.
-func countThreads(t *testing.T) int {
-	t.Helper()
-	names, err := filepath.Glob("/proc/self/task/*")
-	if err != nil || len(names) == 0 {
-		t.Fatal("threads can't be counted", err)
-	}
-	return len(names)
 }
 
 // forProcesses calls f for every process of the system that can be looked at.
@@ -323,17 +235,15 @@ func forProcesses(f func(pid int, dir string)) {
 	}
 }
 
-// killMarked ends the processes with mark in their environment.
-func killMarked(t *testing.T, mark string) {
-	t.Helper()
-	n := 0
+// killMarked ends the processes with mark in their environment, and says how many there were.
+func killMarked(mark string, _ []string) (n int) {
 	forProcesses(func(pid int, dir string) {
 		if env, err := os.ReadFile(dir + "/environ"); err == nil && bytes.Contains(env, []byte(mark)) {
 			unix.Kill(pid, unix.SIGKILL)
 			n++
 		}
 	})
-	t.Logf("%d descendants lived on, as they should", n)
+	return n
 }
 
 // zombies reports children of this process that nobody has waited for.
