@@ -13,35 +13,35 @@ import (
 	"github.com/ringport/ringport/internal/process"
 )
 
-// RunCmd runs cmd as cmd.Run does, through the manager, and returns when it is over, or soon after ctx has ended. Then it calls cmd.Cancel,
-// if cmd has one ([exec.CommandContext] sets it), else it kills the process. It always returns, even if a descendant of the process
-// lives on and holds a pipe open: once the process is over and ctx has ended, what is in the pipes is read, and nothing more is
-// waited for. Nothing is left behind: no process without a parent to wait for it, no goroutine and no descriptor, with one exception
-// below.
+// RunCmd runs cmd as cmd.Run does, through the manager, and ends it when ctx ends: it calls cmd.Cancel if there is one
+// ([exec.CommandContext] sets it), else it kills the process. It always returns, even if a descendant of the process lives on and holds a
+// pipe open: once the process is over and ctx has ended, what the pipes hold is read, and nothing more is waited for. It leaves no zombie,
+// no descriptor and no goroutine behind, but for the one below.
 //
-// The fields of cmd mean what package exec says, with these additions:
+// The fields of cmd mean what package exec says. Beyond that:
 //
-//   - WaitDelay, if it is not 0, is how long after the end of ctx, or after the process's, it is killed, and how long its pipes are read. With
-//     a Cancel that only asks the process to end, set it: without, RunCmd waits as long as the process takes. Without an end of ctx
-//     and without a WaitDelay, pipes are read to their end.
-//   - Stdin, Stdout and Stderr that are *os.File or *[File] are given to the process itself. (Windows: a File only if its handle was
-//     not opened for overlapped I/O. Else it is copied, and must not be a caller-driven manager's.) Others are read and written by a goroutine
-//     each, as package exec does, and the pipes between are the manager's to wait for.
-//   - A Stdin whose Read waits when everything else is over holds up nobody: it is left to its goroutine, which ends when Read
-//     returns. What it read is lost.
+//   - WaitDelay, if it is not 0, is how long after the end of ctx, or of the process, the process is killed and its pipes are left. A
+//     Cancel that only asks the process to end needs one: without, RunCmd waits as long as the process takes. Without a WaitDelay, and
+//     while ctx has not ended, pipes are read to their end.
+//   - Stdin, Stdout and Stderr that are an *os.File or a *[File] are given to the process itself. (Windows: a File only if its handle was
+//     not opened for overlapped I/O. Else it is copied, and on a caller-driven manager it is [ErrUnsupported].) Others are read and
+//     written on a goroutine each, as package exec does it.
+//   - A Stdin whose Read waits when all else is over holds up nobody: it is left to its goroutine, which ends when Read returns. What it
+//     has read then is lost.
 //   - The context of exec.CommandContext, if it is another than ctx, ends the command in the same way.
 //
-// The error is cmd.Start's if it could not be started, and *[exec.ExitError] if it failed by itself. If ctx ended it, the error is an
-// *[OpError] that matches the context's error and, by errors.As, the *exec.ExitError of a process that was killed. Output that was
-// cut off because WaitDelay had passed is exec.ErrWaitDelay. A Close of the manager kills the command: ErrManagerClosed.
+// The error is cmd.Start's if the process was not started, and an *[exec.ExitError] if it failed by itself. If ctx has ended it, the error
+// is an *[OpError] that matches the context's error and cause, and in which errors.As finds the ExitError of a process that was killed.
+// Output that was left since WaitDelay had passed is exec.ErrWaitDelay. A Close of the manager kills the command: ErrManagerClosed. A
+// process that may not be killed, since it has become another user's, lives on: EPERM.
 func (m *Manager) RunCmd(ctx context.Context, cmd *exec.Cmd) error { return m.runCmd(ctx, cmd, nil) }
 
-// RunCmdTree is [Manager.RunCmd] for cmd with all its descendants: what RunCmd would kill the process for, this kills them all for. It
-// leaves them alone when cmd ends by itself, in time.
+// RunCmdTree is [Manager.RunCmd] for cmd with all its descendants: where RunCmd would kill the process, this kills them all, those
+// included that outlive a process that Cancel has ended. If cmd ends by itself, in time, they are left alone.
 //
-// On Unix the process leads a process group of its own, which it and its descendants must not leave to be found; it is not the
-// terminal's foreground group, so that Ctrl-C there does not reach it, and reading from the terminal stops it. SysProcAttr must not
-// give it another group (EINVAL). On Windows they are in a job, which none can leave.
+// On Unix the process leads a process group of its own. Descendants that leave it (setsid, setpgid) are not found. A terminal's Ctrl-C does
+// not reach it, and reading from the terminal stops it, since another group is in the foreground. SysProcAttr must not give it
+// another group (EINVAL). On Windows they are in a job, which none can leave. See kill(2), TerminateJobObject.
 func (m *Manager) RunCmdTree(ctx context.Context, cmd *exec.Cmd) error {
 	tree, err := process.NewTree()
 	if err != nil {
@@ -305,24 +305,26 @@ func (c *command) fail(err error) {
 
 // result takes the process's status, which is there or will be at once, and says how it all ended.
 func (c *command) result() error {
-	if c.immune { // it belongs to another user, and lives on
-		go c.cmd.Wait()
-		return runError(c.cmd, &endedError{c.cause, c.failure})
+	var err error
+	if c.immune {
+		go c.cmd.Wait() // until it ends; cmd is its from now on
+		err = c.failure
+	} else {
+		err = c.cmd.Wait() // waits for a call of Cancel too
+		c.giveBack()
 	}
-	err := c.cmd.Wait() // waits for a call of Cancel too
-	c.giveBack()
-	cause, interrupted := c.cause, c.interrupted.Load()
+	cause := c.cause
 	if cause == nil && c.ctx.Err() != nil {
 		cause = causeOf(c.ctx) // cmd's own context is the same, and was heard of sooner
 	}
-	var exit *exec.ExitError
-	switch {
-	case cause == nil, !interrupted && !c.cut:
-	case errors.As(err, &exit):
-		return runError(c.cmd, &endedError{cause, err})
-	case c.failure != nil:
-		return runError(c.cmd, &endedError{cause, c.failure})
-	default:
+	if cause != nil && (c.interrupted.Load() || c.cut) {
+		var exit *exec.ExitError
+		switch {
+		case errors.As(err, &exit):
+			cause = &endedError{cause, err}
+		case c.failure != nil:
+			cause = &endedError{cause, c.failure}
+		}
 		return runError(c.cmd, cause)
 	}
 	switch {

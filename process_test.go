@@ -43,6 +43,15 @@ var processChild = child("process", func() error {
 		fmt.Println(about)
 		io.Copy(io.Discard, os.Stdin)
 		fmt.Println("over")
+	case "fill": // a pipe, once its first byte is read, and leave it to another process
+		os.Stdout.Write([]byte("x"))
+		os.Stdin.Read(make([]byte, 1))
+		os.Stdout.Write(make([]byte, fillBytes-1))
+		cmd, err := anotherProcess("hang")
+		if err != nil {
+			return err
+		}
+		return cmd.Start()
 	case "flood":
 		for {
 			if _, err := os.Stdout.Write(make([]byte, 1<<16)); err != nil {
@@ -51,13 +60,10 @@ var processChild = child("process", func() error {
 		}
 	case "parent", "hanging parent": // of one that hangs, whose number it says
 		kind, then, _ := strings.Cut(about, " ")
-		exe, err := os.Executable()
+		cmd, err := anotherProcess("hang")
 		if err != nil {
 			return err
 		}
-		cmd := exec.Command(exe)
-		cmd.Env = append(os.Environ(), childMode+"=hang")
-		cmd.Stdout = os.Stdout
 		if kind == "escaped" {
 			escape(cmd)
 		}
@@ -73,6 +79,18 @@ var processChild = child("process", func() error {
 	}
 	return nil
 })
+
+// fillBytes fit into a pipe.
+const fillBytes = 40_000
+
+// anotherProcess is one that a child may start, with its output.
+func anotherProcess(mode string) (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childMode+"="+mode)
+	cmd.Stdout = os.Stdout
+	return cmd, err
+}
 
 // processCommand is a process that does what mode says.
 func processCommand(t testing.TB, mode string) *exec.Cmd {
@@ -536,6 +554,43 @@ func TestRunCmd_GrandchildHoldsThePipe(t *testing.T) {
 			}
 			if lives {
 				killProcess(t, pid)
+			}
+		}
+	})
+}
+
+// TestRunCmd_KeepsWhatWasSaid: what is in the pipe when nobody waits for more is read.
+func TestRunCmd_KeepsWhatWasSaid(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		for range 5 {
+			ctx, cancel := context.WithCancel(context.Background())
+			cmd := processCommand(t, "fill")
+			in, goOn, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Stdin = in
+			n := 0
+			cmd.Stdout = writerFunc(func(p []byte) (int, error) {
+				if n == 0 { // the rest is in the pipe when the process is over
+					goOn.Write([]byte("x"))
+					eventually(func() error {
+						if isAlive(cmd.Process.Pid) {
+							return errors.New("it is not over")
+						}
+						return nil
+					})
+					cancel()
+				}
+				n += len(p)
+				return len(p), nil
+			})
+			checkMatches(t, m.RunCmdTree(ctx, cmd), "run", context.Canceled)
+			in.Close()
+			goOn.Close()
+			if n != fillBytes {
+				t.Errorf("%d of %d bytes came", n, fillBytes)
 			}
 		}
 	})
