@@ -64,7 +64,6 @@ type command struct {
 	giveBack  func()        // makes cmd.Cancel and cmd.WaitDelay what they were
 	waitDelay time.Duration
 	events    chan func()
-	gone      chan struct{} // nobody takes events any more
 
 	exit   *process.Exit
 	waits  Op // for exit
@@ -84,8 +83,8 @@ type command struct {
 	failure     error       // the first error of Cancel, of killing, or of copying
 }
 
-// eventsMax is more than can be under way: one of the process's end, of each context's, of the delay; and of each of three streams its
-// end, an operation to start and one to cancel.
+// eventsMax is more than there can be at a time, or after the call: one of the process's end, of each context's, of the delay; and of each
+// of three streams its end, an operation to start and one to cancel.
 const eventsMax = 16
 
 func (m *Manager) runCmd(ctx context.Context, cmd *exec.Cmd, tree *process.Tree) error {
@@ -98,8 +97,7 @@ func (m *Manager) runCmd(ctx context.Context, cmd *exec.Cmd, tree *process.Tree)
 	if m.closing() {
 		return runError(cmd, ErrManagerClosed)
 	}
-	c := &command{m: m, ctx: ctx, cmd: cmd, tree: tree, events: make(chan func(), eventsMax), gone: make(chan struct{}), giveBack: func() {}}
-	defer close(c.gone)
+	c := &command{m: m, ctx: ctx, cmd: cmd, tree: tree, events: make(chan func(), eventsMax), giveBack: func() {}}
 	c.copies, c.stop = context.WithCancel(context.Background())
 	defer c.stop()
 	if err := c.start(); err != nil {
@@ -118,20 +116,17 @@ func (m *Manager) runCmd(ctx context.Context, cmd *exec.Cmd, tree *process.Tree)
 	if c.late != nil {
 		c.late.Stop()
 	}
-	if c.ended && c.tree != nil {
-		c.kill()
+	if c.tree != nil && (c.interrupted.Load() || c.cut) {
+		c.tree.Kill() // who has outlived the process; perhaps nobody
 	}
 	return c.result()
 }
 
 // post leaves f to the goroutine of the call.
 func (c *command) post(f func()) {
-	select {
-	case c.events <- f:
-		if !c.m.shared {
-			c.m.poke()
-		}
-	case <-c.gone:
+	c.events <- f
+	if !c.m.shared {
+		c.m.poke()
 	}
 }
 
@@ -205,9 +200,10 @@ func (c *command) takeCancel() {
 		return
 	}
 	c.cancel = sync.OnceValue(func() error {
+		c.interrupted.Store(true) // before the process can be over
 		err := cancel()
-		if !errors.Is(err, os.ErrProcessDone) {
-			c.interrupted.Store(true)
+		if errors.Is(err, os.ErrProcessDone) {
+			c.interrupted.Store(false)
 		}
 		return err
 	})
@@ -222,13 +218,11 @@ func (c *command) takeCancel() {
 
 // over is called when the process is over, or can't be waited for any more since the manager is closed.
 func (c *command) over(err error) {
-	c.exited = err == nil
 	if err != nil {
 		c.cause, c.ended = errors.Unwrap(err), true
 		c.kill()
-		c.stop()
-		c.exited = true // soon
 	}
+	c.exited = true // or soon
 	c.delay()
 	c.settle()
 }
@@ -265,7 +259,7 @@ func (c *command) delay() {
 // settle does what is due by now.
 func (c *command) settle() {
 	enough := c.passed || c.ended && c.waitDelay == 0
-	if c.passed && !c.exited || enough && c.exited && c.tree != nil {
+	if c.passed && !c.exited {
 		c.kill()
 	}
 	if enough && c.exited {
@@ -280,10 +274,6 @@ func (c *command) kill() {
 		return
 	}
 	c.killed = true
-	if c.exited {
-		c.tree.Kill() // of whom there may be none
-		return
-	}
 	c.interrupted.Store(true)
 	kill := c.cmd.Process.Kill
 	if c.tree != nil {

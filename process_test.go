@@ -102,6 +102,13 @@ func processCommand(t testing.TB, mode string) *exec.Cmd {
 	return plain
 }
 
+// withContext is cmd as exec.CommandContext makes it.
+func withContext(ctx context.Context, cmd *exec.Cmd) *exec.Cmd {
+	with := exec.CommandContext(ctx, cmd.Path)
+	with.Env = cmd.Env
+	return with
+}
+
 // startProcess starts a process past the manager. The end of the test kills it if it is still there.
 func startProcess(t testing.TB, mode string) *os.Process {
 	t.Helper()
@@ -478,13 +485,11 @@ func checkEnded(t *testing.T, err error, want ...error) {
 // TestRunCmd_ContextEnds: the process is killed, what it said is kept.
 func TestRunCmd_ContextEnds(t *testing.T) {
 	forCommands(t, func(t *testing.T, m *Manager, tree bool) {
-		for _, withContext := range []bool{false, true} { // the command has one too, the same
+		for _, same := range []bool{false, true} { // the command has it too
 			ctx, cancel := context.WithCancelCause(context.Background())
 			cmd := processCommand(t, "hang hello")
-			if withContext {
-				env := cmd.Env
-				cmd = exec.CommandContext(ctx, cmd.Path)
-				cmd.Env = env
+			if same {
+				cmd = withContext(ctx, cmd)
 			}
 			out := onLine(func(string) { cancel(errOutOfPaper) })
 			cmd.Stdout, cmd.Stderr = out, out
@@ -496,9 +501,7 @@ func TestRunCmd_ContextEnds(t *testing.T) {
 		}
 		// The command's alone: what package exec says.
 		ctx, cancel := context.WithCancel(context.Background())
-		env := processCommand(t, "hang hello").Env
-		cmd := exec.CommandContext(ctx, processCommand(t, "").Path)
-		cmd.Env = env
+		cmd := withContext(ctx, processCommand(t, "hang hello"))
 		cmd.Stdout = onLine(func(string) { cancel() })
 		if err := run(m, tree, t.Context(), cmd); !errors.As(err, new(*exec.ExitError)) {
 			t.Errorf("the command's context: %v", err)
@@ -520,43 +523,54 @@ func TestRunCmd_ContextEnds(t *testing.T) {
 // TestRunCmd_GrandchildHoldsThePipe: the command returns all the same, with what was said. The tree is killed, what has left it is not.
 func TestRunCmd_GrandchildHoldsThePipe(t *testing.T) {
 	forCommands(t, func(t *testing.T, m *Manager, tree bool) {
-		for _, test := range []struct{ mode, kind string }{
-			{"parent kept", "whose parent is over"},
-			{"parent kept hangs", "whose parent hangs"},
-			{"parent escaped", "that has left the tree, whose parent is over"},
-			{"parent escaped hangs", "that has left the tree, whose parent hangs"},
+		for _, test := range []struct {
+			mode, kind string
+			cancels    bool // cmd.Cancel kills the process alone
+		}{
+			{"parent kept", "whose parent is over", false},
+			{"parent kept hangs", "whose parent hangs", false},
+			{"parent kept hangs", "whose parent Cancel kills", true},
+			{"parent escaped", "that has left the tree, whose parent is over", false},
+			{"parent escaped hangs", "that has left the tree, whose parent hangs", false},
 		} {
 			ctx, cancel := context.WithCancel(context.Background())
 			cmd := processCommand(t, test.mode)
-			pid := 0
-			out := onLine(func(line string) {
-				pid, _ = strconv.Atoi(line)
-				cancel()
-			})
+			if test.cancels {
+				cmd = withContext(ctx, cmd)
+			}
+			out := onLine(func(string) { cancel() })
 			cmd.Stdout = out
-			err := run(m, tree, ctx, cmd)
-			if checkMatches(t, err, "run", context.Canceled); pid == 0 {
-				t.Fatalf("a grandchild %s: no number in %q", test.kind, out)
-			}
-			lives := !tree || strings.Contains(test.mode, "escaped") && canEscape
-			if !lives {
-				err = eventually(func() error {
-					if isAlive(pid) {
-						return errors.New("it lives on")
-					}
-					return nil
-				})
-			} else if err = nil; !isAlive(pid) {
-				err = errors.New("it was killed")
-			}
-			if err != nil {
-				t.Errorf("a grandchild %s: %v", test.kind, err)
-			}
-			if lives {
-				killProcess(t, pid)
+			checkMatches(t, run(m, tree, ctx, cmd), "run", context.Canceled)
+			if checkGrandchild(t, out, !tree || strings.Contains(test.mode, "escaped") && canEscape); t.Failed() {
+				t.Fatalf("a grandchild %s", test.kind)
 			}
 		}
 	})
+}
+
+// checkGrandchild checks that the one whose number was said lives on, and then kills it, or that it does not.
+func checkGrandchild(t *testing.T, out *said, lives bool) {
+	t.Helper()
+	pid, err := strconv.Atoi(strings.TrimSpace(out.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lives {
+		if !isAlive(pid) {
+			t.Error("it was killed")
+			return
+		}
+		killProcess(t, pid)
+		return
+	}
+	if err := eventually(func() error {
+		if isAlive(pid) {
+			return errors.New("it lives on")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestRunCmd_KeepsWhatWasSaid: what is in the pipe when nobody waits for more is read.
@@ -606,11 +620,7 @@ func TestRunCmd_WaitDelay(t *testing.T) {
 		if err := run(m, tree, t.Context(), cmd); err != exec.ErrWaitDelay {
 			t.Error(err)
 		}
-		pid, err := strconv.Atoi(strings.TrimSpace(out.String()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		killProcess(t, pid)
+		checkGrandchild(t, out, !tree)
 	})
 }
 
@@ -631,9 +641,8 @@ func TestRunCmd_Cancel(t *testing.T) {
 			{"is killed, which comes too late", false, os.ErrProcessDone, time.Millisecond, false},
 		} {
 			ctx, cancel := context.WithCancelCause(context.Background())
-			env := processCommand(t, "until ready").Env
-			cmd := exec.CommandContext(ctx, processCommand(t, "").Path)
-			cmd.Env, cmd.WaitDelay = env, test.delay
+			cmd := withContext(ctx, processCommand(t, "until ready"))
+			cmd.WaitDelay = test.delay
 			in, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -673,11 +682,15 @@ func TestRunCmd_InputHoldsUpNobody(t *testing.T) {
 		m := open(t, c)
 		for _, mode := range []string{"say hello", "hang hello"} {
 			ctx, cancel := context.WithCancel(context.Background())
-			r, w := io.Pipe()
+			reading, release := make(chan struct{}, 10), make(chan struct{})
 			cmd := processCommand(t, mode)
-			cmd.Stdin = r
+			cmd.Stdin = readerFunc(func(p []byte) (int, error) {
+				reading <- struct{}{}
+				<-release
+				return copy(p, "lost"), nil
+			})
 			cmd.Stdout = onLine(func(string) {
-				w.Write([]byte("x")) // so that it reads already
+				<-reading
 				if strings.HasPrefix(mode, "hang") {
 					cancel()
 				}
@@ -685,8 +698,7 @@ func TestRunCmd_InputHoldsUpNobody(t *testing.T) {
 			if err := m.RunCmd(ctx, cmd); errors.Is(err, context.Canceled) != (mode == "hang hello") {
 				t.Errorf("%s: %v", mode, err)
 			}
-			// What it reads now is lost, and then it ends.
-			w.CloseWithError(errOutOfPaper)
+			close(release)
 			cancel()
 		}
 		if err := eventually(func() error { return goroutinesOf(nil, "ringport.(*commandPipe)") }); err != nil {
