@@ -190,7 +190,8 @@ func TestWaitProcess_CoreDumped(t *testing.T) {
 	}
 }
 
-// manyScripts are what TestRunCmd_Many runs, by the shell, which starts sooner than the tests' own program. What hangs lasts longer than the test.
+// manyScripts are what TestRunCmd_Many runs, by the shell, which starts sooner than the tests' own program. What hangs lasts longer
+// than the test.
 var manyScripts = []manyCommand{
 	{"echo short", "short\n", true},
 	{"echo fails; exit 3", "fails\n", true},

@@ -9,7 +9,8 @@ import (
 	"github.com/ringport/ringport/internal/process"
 )
 
-// commandPipes are what a command's process has instead of the readers and writers that are no files. Its fields are for the goroutine of the call.
+// commandPipes are what a command's process has instead of the readers and writers that are no files. The fields are for the goroutine of
+// the call.
 type commandPipes struct {
 	streams []*commandPipe
 	childs  []*os.File // the process's ends, and what else is made for it, until it has them

@@ -131,7 +131,8 @@ func TestWaitProcess_Handle(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer windows.CloseHandle(event)
-		if s, err := m.WaitProcessHandle(t.Context(), Handle(event)); !errors.Is(err, windows.ERROR_INVALID_HANDLE) && !errors.Is(err, windows.ERROR_ACCESS_DENIED) &&
+		s, err := m.WaitProcessHandle(t.Context(), Handle(event))
+		if !errors.Is(err, windows.ERROR_INVALID_HANDLE) && !errors.Is(err, windows.ERROR_ACCESS_DENIED) &&
 			!errors.Is(err, windows.STATUS_OBJECT_TYPE_MISMATCH) {
 			t.Errorf("an event: %+v, %v", s, err)
 		}

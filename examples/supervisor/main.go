@@ -33,7 +33,7 @@ func main() {
 	flag.DurationVar(&s.pause, "pause", 100*time.Millisecond, "how long it waits after a first failure")
 	flag.DurationVar(&s.grace, "grace", 5*time.Second, "how long commands may take to end when they are asked to; more than 0")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: supervisor [-pause 100ms] [-grace 5s] -- command [argument ...] [-- command [argument ...]] ...")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: supervisor [-pause 100ms] [-grace 5s] -- command [argument ...] [-- command ...]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
