@@ -277,6 +277,7 @@ func (f *File) Close() error {
 	if dir != nil {
 		dir.Close()
 	}
+	f.m.watches.closed(f.h)
 	if err := f.m.closeHandle(f.h); err != nil {
 		return f.failed("close", err)
 	}

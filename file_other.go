@@ -38,3 +38,5 @@ func saysClosed(error) bool { return false }
 
 // moreFollows: no system but Windows has messages in a File.
 func moreFollows(error) bool { return false }
+
+func checkOpen(h Handle) error { return ErrUnsupported }

@@ -4,6 +4,7 @@ package ringport
 
 import (
 	"io"
+	"math"
 	"os"
 	"syscall"
 
@@ -106,3 +107,12 @@ func saysClosed(error) bool { return false }
 
 // moreFollows: no system but Windows has messages in a File.
 func moreFollows(error) bool { return false }
+
+// checkOpen reports what is not an open descriptor.
+func checkOpen(h Handle) error {
+	if h > math.MaxInt32 {
+		return unix.EBADF
+	}
+	_, err := unix.FcntlInt(uintptr(h), unix.F_GETFD, 0)
+	return err
+}

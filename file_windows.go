@@ -100,3 +100,11 @@ func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, n
 
 // moreFollows reports whether all that err says is that a message goes on.
 func moreFollows(err error) bool { return errors.Is(err, ErrMoreData) }
+
+// checkOpen reports what is not an open handle. It never waits.
+func checkOpen(h Handle) error {
+	if int(h) <= 0 { // such as stand for the current process
+		return windows.ERROR_INVALID_HANDLE
+	}
+	return win32.IsOpen(windows.Handle(h))
+}

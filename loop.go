@@ -46,7 +46,7 @@ func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 	if m.loop.closed {
 		return 0, ErrManagerClosed
 	}
-	m.watch(context.Background())
+	m.wakeAtEnd(context.Background())
 	return m.stepOwned(limit)
 }
 
@@ -140,7 +140,7 @@ func (m *Manager) NextTimeout() (d time.Duration, ok bool) {
 func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 	asked := false
 	for op.state == opActive {
-		m.watch(ctx) // also when a callback's Do has watched another
+		m.wakeAtEnd(ctx) // also when a callback's Do has watched another
 		if !asked && ctx.Err() != nil {
 			asked = true
 			cause := causeOf(ctx)
@@ -156,8 +156,8 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 	return nil
 }
 
-// watch makes the end of ctx wake the loop, and that of no other context (caller-driven mode).
-func (m *Manager) watch(ctx context.Context) {
+// wakeAtEnd makes the end of ctx wake the loop, and that of no other context (caller-driven mode).
+func (m *Manager) wakeAtEnd(ctx context.Context) {
 	l := &m.loop
 	done := ctx.Done()
 	if done == l.watched {
@@ -181,7 +181,7 @@ func (m *Manager) closeOwned() error {
 	}
 	m.loop.closed = true
 	m.closeBegins()
-	m.watch(context.Background())
+	m.wakeAtEnd(context.Background())
 	m.loop.due = fifo[*Timeout]{}
 	m.timeouts.stopAll()
 	for l := &m.loop; l.live > 0 || l.next < l.n || !l.calls.empty() || !l.inline.empty(); {

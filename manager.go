@@ -32,6 +32,7 @@ type Manager struct {
 	syncing  atomic.Int64 // syncs and chains that run on their callers' goroutines
 
 	timeouts timeouts
+	watches  watches
 	workers  workers   // threaded
 	loop     loopState // caller-driven: the owner's
 
@@ -94,6 +95,9 @@ func (m *Manager) begin(op *Op) error {
 		}
 		op.state = opActive
 		m.loop.live++
+	}
+	if op.req.Kind == driver.Close {
+		m.watches.closed(op.req.FD)
 	}
 	op.waiter, op.callback, op.chain = nil, nil, nil
 	if op.multi != nil {

@@ -37,6 +37,7 @@ type worker struct {
 	goroutine int64 // its number, to tell whether Close is called from one of its callbacks
 	hasTurn   bool
 	leftFree  bool // nobody could take the turn from it
+	calling   *Op // whose callback it runs
 	turn      chan struct{}
 	batch     []*driver.Request
 	calls     fifo[*Op]      // collected, for the list
@@ -154,6 +155,7 @@ func (p *workers) setGoroutine(w *worker) {
 func (p *workers) next(m *Manager, w *worker) (op *Op, t *Timeout, wait bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	w.calling = nil
 	p.calls.take(&w.calls)
 	p.due.take(&w.due)
 	for {
@@ -162,6 +164,7 @@ func (p *workers) next(m *Manager, w *worker) (op *Op, t *Timeout, wait bool) {
 			op, ok = p.calls.pop()
 		}
 		if ok {
+			w.calling = op
 			p.handOn(m, w)
 			return op, t, false
 		}
@@ -234,6 +237,19 @@ func (p *workers) stop(m *Manager) {
 	for len(p.all) > rest {
 		p.ended.Wait()
 	}
+}
+
+// runs reports whether the caller is in op's callback.
+func (p *workers) runs(op *Op) bool {
+	self := goroutineNumber()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.all {
+		if w.calling == op {
+			return w.goroutine == self
+		}
+	}
+	return false
 }
 
 func (p *workers) count() (total, idle int) {

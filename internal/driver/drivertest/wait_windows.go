@@ -39,10 +39,20 @@ const (
 	pollOut = 0x004
 	pollErr = 0x008
 	pollHup = 0x010
+
+	pollRdHup = 0x2000
 )
 
 func pollOf(h driver.Handle, events uint32) *driver.Request {
 	return &driver.Request{Kind: driver.Poll, FD: h, Arg: events}
+}
+
+// sockets are those that are open. A number that was closed may be another handle's, and must not be closed again.
+var sockets = map[windows.Handle]bool{}
+
+func closeSocket(s windows.Handle) error {
+	delete(sockets, s)
+	return windows.Closesocket(s)
 }
 
 // socket makes a TCP socket, which the driver knows if attached is set.
@@ -57,7 +67,12 @@ func (f *fixture) socket(attached bool) windows.Handle {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Cleanup(func() { windows.Closesocket(s) })
+	sockets[s] = true
+	f.Cleanup(func() {
+		if sockets[s] {
+			closeSocket(s)
+		}
+	})
 	if attached {
 		if err := f.d.Attach(driver.Handle(s)); err != nil {
 			f.Fatal(err)
@@ -123,6 +138,8 @@ func pollSocket(f *fixture) {
 	if f.await(q); q.N != pollIn || q.Err != nil { // a read would not wait
 		f.Errorf("the peer has shut down: %#x, %v", q.N, q.Err)
 	}
+	f.must(pollOf(s, pollIn|pollRdHup), pollIn|pollRdHup) // to whom it asks for it
+	f.must(pollOf(s, pollRdHup), pollRdHup)
 	h, peer = f.connection(true)
 	for _, events := range []uint32{0, pollIn} {
 		q := pollOf(driver.Handle(h), events)
@@ -208,7 +225,7 @@ func pollClosed(f *fixture) {
 		q := pollOf(driver.Handle(s), pollIn)
 		f.start(q)
 		f.stay(q)
-		if err := windows.Closesocket(s); err != nil {
+		if err := closeSocket(s); err != nil {
 			f.Fatal(err)
 		}
 		f.await(q)
@@ -283,6 +300,7 @@ func pollUnsupported(f *fixture) {
 		why    string
 	}{
 		{w, pollOut, "when a pipe has room"},
+		{w, 0, ""},
 		{messages, pollIn, "an empty message"},
 		{f.openFile("NUL", os.O_RDWR), pollIn, "this is none"},
 	} {

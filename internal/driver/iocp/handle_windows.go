@@ -17,6 +17,7 @@ type traits struct {
 	disk     bool           // a file or directory: it has offsets, and a position
 	pipe     bool           // a named or anonymous pipe
 	socket   windows.Handle // as AFD knows it; 0: it is none
+	signals  bool           // waiting for it is no I/O: an event, a process, a console's input
 	direct   bool           // opened with FILE_FLAG_NO_BUFFERING
 	appends  bool           // writes go to the end of the file wherever they are told to go
 	skips    bool           // a call that succeeds at once posts no packet
@@ -211,6 +212,9 @@ func (t *traits) describe(h windows.Handle) {
 		t.appends = win32.AppendsOnly(h)
 		mode, err := win32.Mode(h)
 		t.direct = err == nil && mode&windows.FILE_NO_INTERMEDIATE_BUFFERING != 0
+	case windows.FILE_TYPE_CHAR:
+		var records uint32
+		t.signals = windows.GetNumberOfConsoleInputEvents(h, &records) == nil
 	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
 		t.plain = true
 		if t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil; !t.pipe {
