@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"context"
+	"runtime/trace"
 	"slices"
 	"sync"
 
@@ -27,7 +28,7 @@ func (m *Manager) StartChain(f func(op *Op), ops ...*Op) error {
 	if f == nil {
 		return (&Op{}).fail(ErrNilCallback)
 	}
-	return m.startChain(f, nil, ops)
+	return m.startChain(context.Background(), f, nil, ops)
 }
 
 // DoChain starts ops as one chain, see [Manager.StartChain], and waits for all. It returns the first error of the chain. A short
@@ -40,6 +41,9 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 	if ctx.Err() != nil {
 		return ops[0].fail(causeOf(ctx))
 	}
+	if trace.IsEnabled() {
+		defer trace.StartRegion(ctx, regionName("chain")).End()
+	}
 	if done, err := m.doChainHere(ctx, ops); done {
 		return err
 	}
@@ -47,7 +51,7 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 		return ops[0].fail(err)
 	}
 	w := m.calls.Get().(*waiter)
-	if err := m.startChain(nil, w, ops); err != nil {
+	if err := m.startChain(ctx, nil, w, ops); err != nil {
 		m.calls.Put(w)
 		return err
 	}
@@ -66,22 +70,26 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 		case <-done:
 			cause := causeOf(ctx)
 			for _, op := range slices.Backward(ops) { // the first to end ends those after it, which must know why by then
-				m.cancel(op, cause)
+				m.cancelFor(op, cause)
 			}
 			<-w.ch
 		}
 	}
 	m.calls.Put(w)
-	return chainError(ops)
+	return chainDone(ops)
 }
 
-func chainError(ops []*Op) error {
+// chainDone ends a chain that was waited for, and returns its first error.
+func chainDone(ops []*Op) (first error) {
 	for _, op := range ops {
-		if _, err := op.Result(); err != nil {
-			return err
+		if s := op.span.Load(); s != nil {
+			s.end()
+		}
+		if _, err := op.Result(); err != nil && first == nil {
+			first = err
 		}
 	}
-	return nil
+	return first
 }
 
 // beginAll begins all of ops or none.
@@ -102,12 +110,15 @@ func (m *Manager) beginAll(ops []*Op) error {
 	return nil
 }
 
-func (m *Manager) startChain(f func(op *Op), w *waiter, ops []*Op) error {
+func (m *Manager) startChain(ctx context.Context, f func(op *Op), w *waiter, ops []*Op) error {
 	if len(ops) == 0 {
 		return nil
 	}
 	if err := m.beginAll(ops); err != nil {
 		return err
+	}
+	if m.observed() {
+		m.observeChain(ctx, ops, f != nil)
 	}
 	c := chains.Get().(*chain)
 	c.ops, c.reqs = append(c.ops[:0], ops...), c.reqs[:0]

@@ -3,6 +3,7 @@ package ringport
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -44,6 +45,12 @@ type Config struct {
 	// for somebody else on a handle that can't be attached has up to 1024 more for reads and polls, for writes and flushes, and for Overlapped's
 	// calls each; what is beyond that queues.
 	MaxThreads int
+
+	// Logger gets what happens, for whoever looks for the reason of a hang: at slog.LevelDebug what happens to the manager, that is
+	// its opening with the backend and why, workers, attaches that were refused, and how far Close has come; at [LevelOperation] the
+	// start, cancel and end of each operation. Nil: nobody. It is called where that happens, with no lock held, and so must not
+	// wait for the manager or use its files. See docs/how-it-works.md.
+	Logger *slog.Logger
 }
 
 const (

@@ -3,6 +3,7 @@ package ringport
 import (
 	"errors"
 	"io"
+	"syscall"
 
 	"github.com/ringport/ringport/internal/mem"
 )
@@ -12,8 +13,13 @@ import (
 const DirectAlignment = 4096
 
 // AlignedBuffer returns size zero bytes at an address that is a multiple of [DirectAlignment], as files opened with
-// [O_DIRECT] need them. Size should be such a multiple too.
-func AlignedBuffer(size int) []byte { return mem.Aligned(size, DirectAlignment) }
+// [O_DIRECT] need them. Size should be such a multiple too. As with make, a negative size is a panic.
+func AlignedBuffer(size int) []byte {
+	if size < 0 {
+		panic("ringport: AlignedBuffer with a negative size")
+	}
+	return mem.Aligned(size, DirectAlignment)
+}
 
 // MisalignedError says that the system refused direct I/O, and what of it is not a multiple of DirectAlignment.
 type MisalignedError struct {
@@ -29,9 +35,17 @@ func (e *MisalignedError) Error() string {
 // Unwrap returns the system's answer.
 func (e *MisalignedError) Unwrap() error { return e.Err }
 
-// explain makes a MisalignedError of err, if that is what it is.
+// explain makes err, of a transfer, say what the system's answer does not: that something is misaligned, or (Windows) that the file is a
+// directory.
 func (f *File) explain(err error, off int64, bufs ...[]byte) error {
-	if err == nil || !f.direct || !errors.Is(err, errInvalid) {
+	op, ok := err.(*OpError)
+	if !ok {
+		return err
+	}
+	if f.directory && op.Err == errReadFolder {
+		op.Err = syscall.EISDIR
+	}
+	if !f.direct || !errors.Is(err, errInvalid) {
 		return err
 	}
 	if off == CurrentOffset {
@@ -49,8 +63,7 @@ func (f *File) explain(err error, off int64, bufs ...[]byte) error {
 			what = "buffer address"
 		}
 	}
-	var op *OpError
-	if what != "" && errors.As(err, &op) {
+	if what != "" {
 		op.Err = &MisalignedError{what, op.Err}
 	}
 	return err

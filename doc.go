@@ -27,6 +27,13 @@
 //
 // [Manager.DoChain] and [Manager.StartChain] run several operations one after the other as one submission.
 //
+// [Manager.Watch] calls a function whenever a handle is ready, for as long as it is wanted.
+//
+// # Processes
+//
+// [Manager.WaitProcess] waits for the end of a process, [Manager.RunCmd] and [Manager.RunCmdTree] run an exec.Cmd: they end with the
+// context, with all the command's descendants if asked to, and return whoever still holds its pipes.
+//
 // # Two ways to drive a manager
 //
 // A threaded manager ([New] with a zero [Config], or [Default]) has workers that wait for completions and run callbacks.

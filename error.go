@@ -76,11 +76,25 @@ var (
 	ErrNotOwner = errors.New("caller-driven manager used by a goroutine that does not own it")
 	// ErrNotCallerDriven says that Step was called on a threaded manager, which steps by itself.
 	ErrNotCallerDriven = errors.New("manager is threaded: it steps by itself")
+	// ErrNotOverlapped says that [Manager.Attach] has refused a handle (Windows) because it was opened without
+	// FILE_FLAG_OVERLAPPED, as most of package os's are, or does not say how. Operations on it work nevertheless: a thread waits
+	// for each.
+	ErrNotOverlapped = driver.ErrNotOverlapped
+	// ErrOtherPort says that [Manager.Attach] has refused a handle (Windows) because it belongs to another completion port, of
+	// another manager or of the Go runtime, and a handle has one for life. Operations on it work nevertheless, as above.
+	ErrOtherPort = driver.ErrOtherPort
 	// ErrUnsupported says that this backend cannot do the operation on this system. It matches errors.ErrUnsupported.
 	ErrUnsupported = driver.ErrUnsupported
 )
 
-// UnavailableError says that a backend asked for by name cannot be had on this system, and why.
+// UnavailableError says that a backend asked for by name cannot be had on this system, and why. New returns it as
+// *UnavailableError, wrapped. Its fields:
+//
+//	Backend string // BackendIOUring, …
+//	Reason  string // in words: what was tried, what would help
+//	Err     error  // the system's own answer, which errors.Is finds too; nil if there is none
+//
+// Error puts the three into one line; Unwrap returns Err.
 type UnavailableError = driver.UnavailableError
 
 // ConfigError says which field of a Config, or which environment variable, has a value that cannot be used.

@@ -281,3 +281,40 @@ func ExampleManager_HandleConsole() {
 	fmt.Println("bye")
 	// Output: bye
 }
+
+// A pipe is watched: the function is called whenever there is something to read, until the other end is closed.
+func ExampleManager_Watch() {
+	m, err := ringport.New(ringport.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+
+	done := make(chan struct{})
+	buf := make([]byte, 100)
+	_, err = m.Watch(ringport.Handle(r.Fd()), ringport.Readable, ringport.Persistent, func(r *ringport.Registration, ready ringport.Event) {
+		read := ringport.Read(r.Handle(), buf, ringport.CurrentOffset)
+		n, err := m.Do(context.Background(), &read)
+		fmt.Printf("read %q %v\n", buf[:n], err)
+		if err == nil {
+			return // the function is called again when there is more
+		}
+		r.Close()
+		close(done)
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Fprint(w, "hello")
+	w.Close()
+	<-done
+
+	// Output:
+	// read "hello" <nil>
+	// read "" EOF
+}

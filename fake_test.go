@@ -16,6 +16,8 @@ type fakeDriver struct {
 	wakes atomic.Int64
 	here  func() // what Here does first; nil: nothing
 
+	closed atomic.Bool
+
 	mu      sync.Mutex // over what follows
 	pending []*driver.Request
 	batch   int // the length of the last Wait's batch
@@ -36,6 +38,9 @@ func (d *fakeDriver) Name() string               { return "fake" }
 func (d *fakeDriver) Attach(driver.Handle) error { return nil }
 func (d *fakeDriver) Detach(driver.Handle) error { return nil }
 func (d *fakeDriver) Submit(r *driver.Request) bool {
+	if r.Kind == driver.Raw {
+		r.Ext.Raw.(func())()
+	}
 	d.mu.Lock()
 	d.pending = append(d.pending, r)
 	d.mu.Unlock()
@@ -59,7 +64,7 @@ func (d *fakeDriver) AddBuffers(*driver.Buffers) error    { return nil }
 func (d *fakeDriver) DropBuffers(*driver.Buffers) error   { return nil }
 func (d *fakeDriver) GiveBack(*driver.Buffers, int)       {}
 func (d *fakeDriver) Threads() int                        { return 0 }
-func (d *fakeDriver) Close() error                        { return nil }
+func (d *fakeDriver) Close() error                        { d.closed.Store(true); return nil }
 
 func (d *fakeDriver) Wake() {
 	d.wakes.Add(1)

@@ -117,6 +117,10 @@ func (m *Manager) Create(ctx context.Context, name string) (*File, error) {
 // OpenFile opens a file as os.OpenFile does; flag may also have [O_DIRECT]. Opening a FIFO waits for its other end, and
 // opening a device may wait too; both end when ctx does. The file that is returned does not depend on ctx. See openat(2).
 //
+// On Windows a named pipe (\\.\pipe\NAME) is opened as its client. It fails at once with ERROR_PIPE_BUSY while the server has no
+// instance that listens: try again later. The pipe is read as bytes, also one of messages, unless SetNamedPipeHandleState changes that
+// (PIPE_READMODE_MESSAGE).
+//
 // What name is gets looked up before it is opened, so that only what may wait is treated so. If a regular file is replaced by
 // a FIFO between the two, opening it may fail with ENXIO, succeed without another end, or wait without regard to ctx.
 func (m *Manager) OpenFile(ctx context.Context, name string, flag int, perm fs.FileMode) (*File, error) {
@@ -133,7 +137,7 @@ func (m *Manager) OpenFile(ctx context.Context, name string, flag int, perm fs.F
 		return nil, err
 	}
 	h := Handle(fd) // attached: what the backend has opened is
-	f, err := m.fileOf(h, name)
+	f, err := m.fileOf(h, name, false)
 	if err == nil && flag&O_DIRECT != 0 {
 		f.direct, err = true, goDirect(h)
 	}
@@ -161,19 +165,19 @@ func (m *Manager) NewFile(h Handle, name string) (*File, error) {
 
 // adopt attaches h, which was opened elsewhere, and makes a File of it.
 func (m *Manager) adopt(h Handle, name string) (*File, error) {
-	err := m.guard(func() error { return m.drv.Attach(h) })
-	if err != nil && err != driver.ErrNotOverlapped && err != driver.ErrOtherPort { // which only means that threads will have to block
+	err := m.guard(func() error { return m.attach(h) })
+	if err != nil && err != ErrNotOverlapped && err != ErrOtherPort { // which only means that threads will have to block
 		return nil, err
 	}
-	return m.fileOf(h, name)
+	return m.fileOf(h, name, true)
 }
 
-// fileOf makes a File of h, which is attached or can't be.
-func (m *Manager) fileOf(h Handle, name string) (*File, error) {
+// fileOf makes a File of h, which is attached or can't be, and which somebody else may be using if it is foreign.
+func (m *Manager) fileOf(h Handle, name string, foreign bool) (*File, error) {
 	if m.closing() {
 		return nil, ErrManagerClosed
 	}
-	what, err := describe(h)
+	what, err := describe(h, foreign)
 	if err != nil {
 		return nil, err
 	}
@@ -273,6 +277,7 @@ func (f *File) Close() error {
 	if dir != nil {
 		dir.Close()
 	}
+	f.m.watches.closed(f.h)
 	if err := f.m.closeHandle(f.h); err != nil {
 		return f.failed("close", err)
 	}

@@ -49,10 +49,12 @@ func (f *File) doOp(c *call, op *Op, w way) (int, error) {
 	}
 	if f.mayRunHere(w) {
 		crowd, limit := f.crowdFor(op)
-		defer crowd.Add(-1)
-		if crowd.Add(1) <= limit && f.m.hold() { // the driver has to be there until the end
+		defer f.m.leaveCrowd(crowd)
+		if crowd.Add(1) <= limit && !f.m.closing() { // a Close from here on waits for the crowd, and then releases the driver
+			if f.m.observed() {
+				defer f.m.observe(f.context(), op, true).end()
+			}
 			f.m.drv.Here(&op.req)
-			f.m.leave()
 			f.state.Add(fileDone)
 			return op.Result()
 		}
@@ -75,6 +77,9 @@ func (f *File) doOp(c *call, op *Op, w way) (int, error) {
 	c.way, c.running = w, op
 	f.calls.push(c)
 	f.mu.Unlock()
+	if f.m.observed() {
+		defer f.m.observe(ctx, op, true).end()
+	}
 	ahead := f.advance(op)
 	n, err := f.m.run(ctx, op)
 	f.settle(op, ahead, n)
@@ -112,7 +117,7 @@ func (f *File) doOwn(op *Op, w way) (int, error) {
 // mayRunHere reports whether an operation may run on the caller's own thread: it ends by itself, and neither a context nor a
 // deadline is to end it sooner.
 func (f *File) mayRunHere(w way) bool {
-	return f.crowd != 0 && f.ctx == nil && f.state.Load()&(fileClosed|w.deadlineBit()) == 0 && !f.m.closing()
+	return f.crowd != 0 && f.ctx == nil && f.state.Load()&(fileClosed|w.deadlineBit()) == 0
 }
 
 // crowdFor is whom op is counted among, and up to how many of them it runs on its caller's own thread. A lone caller loses by

@@ -10,6 +10,9 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
+
+	"github.com/ringport/ringport/internal/driver"
 )
 
 // TestFile_CloseWakesEverybody: readers and writers that wait in the kernel, or for their turn, on every view and in every way.
@@ -311,39 +314,62 @@ func TestFile_ManagerClosesUnderIt(t *testing.T) {
 	})
 }
 
-// A file's call on its caller's own thread uses the driver as any other does, so that the manager's Close waits for it.
+// A call on its caller's own thread uses the driver as any other does, so that the manager's Close waits for it: for one of a file, for one
+// that Do makes, and for a chain.
 func TestManagerCloseWaitsForCallsHere(t *testing.T) {
-	m, d := openFake(t, Config{})
 	real, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer real.Close()
-	f, err := m.NewFile(Handle(real.Fd()), real.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := make(chan error, 1)
-	d.here = func() {
-		d.here = nil
-		go func() { closed <- m.Close() }()
-		for !m.closing() {
-			runtime.Gosched()
-		}
-		if m.live.Load() == closedBit {
-			t.Error("Close does not wait for the call")
+	h := Handle(real.Fd())
+	onFile := func(do func(f *File) error) func(m *Manager) error {
+		return func(m *Manager) error {
+			f, err := m.NewFile(h, real.Name())
+			if err != nil {
+				return err
+			}
+			defer f.cleanup.Stop() // the handle is real's
+			return do(f)
 		}
 	}
-	if err := f.Sync(); !errors.Is(err, ErrUnsupported) {
-		t.Errorf("%v: the call did not run here", err)
-	}
-	if err := <-closed; err != nil {
-		t.Error(err)
-	}
-	if err := f.Sync(); !errors.Is(err, ErrManagerClosed) {
-		t.Errorf("after the manager's Close: %v", err)
-	}
-	if err := f.Close(); !errors.Is(err, ErrUnsupported) { // the fake's
-		t.Error(err)
+	for name, call := range map[string]func(m *Manager) error{
+		"Write": onFile(func(f *File) error { return second(f.WriteAt([]byte("x"), 0)) }),
+		"Sync":  onFile((*File).Sync),
+		"Do": func(m *Manager) error {
+			op := Fsync(h)
+			op.req.Flags |= driver.Regular
+			_, err := m.Do(context.Background(), &op)
+			return err
+		},
+		"DoChain": func(m *Manager) error {
+			op := Fsync(h)
+			return m.DoChain(context.Background(), &op)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, d := openFake(t, Config{})
+				closed := make(chan error)
+				d.here = func() {
+					go func() { closed <- m.Close() }()
+					synctest.Wait() // until Close can't go on
+					m.Wake()        // which has it look again
+					synctest.Wait()
+					if !m.closing() || d.closed.Load() {
+						t.Error("Close does not wait for the call")
+					}
+				}
+				if err := call(m); !errors.Is(err, ErrUnsupported) {
+					t.Errorf("%v: the call did not run here", err)
+				}
+				if err := <-closed; err != nil || !d.closed.Load() {
+					t.Error(err)
+				}
+				if err := call(m); !errors.Is(err, ErrManagerClosed) {
+					t.Errorf("after the manager's Close: %v", err)
+				}
+			})
+		})
 	}
 }

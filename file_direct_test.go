@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"syscall"
@@ -216,6 +217,16 @@ func TestAlignedBuffer(t *testing.T) {
 				t.Errorf("%d bytes: length %d, capacity %d", size, len(b), cap(b))
 			}
 		}
+	}
+	for _, size := range []int{-1, -DirectAlignment, math.MinInt} {
+		func() {
+			defer func() {
+				if what := recover(); what != "ringport: AlignedBuffer with a negative size" {
+					t.Errorf("%d bytes: %v", size, what)
+				}
+			}()
+			AlignedBuffer(size)
+		}()
 	}
 }
 

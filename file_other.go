@@ -6,12 +6,18 @@ import "syscall"
 
 // There is no backend for this system yet, so that no File can be made.
 
+// errReadFolder is the system's answer to who reads a directory as a file.
+const errReadFolder = syscall.EISDIR
+
+// errBadHandle is what the system calls what is no open handle.
+const errBadHandle = syscall.EBADF
+
 // errInvalid is the system's word for arguments that it can't use.
 const errInvalid = syscall.EINVAL
 
 const maxVecBytes = MaxTransferBytes
 
-func describe(h Handle) (traits, error) { return traits{}, ErrUnsupported }
+func describe(h Handle, foreign bool) (traits, error) { return traits{}, ErrUnsupported }
 
 func openWaits(name string, flag int) bool { return false }
 
@@ -32,3 +38,5 @@ func saysClosed(error) bool { return false }
 
 // moreFollows: no system but Windows has messages in a File.
 func moreFollows(error) bool { return false }
+
+func checkOpen(h Handle) error { return ErrUnsupported }

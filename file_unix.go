@@ -4,6 +4,7 @@ package ringport
 
 import (
 	"io"
+	"math"
 	"os"
 	"syscall"
 
@@ -12,14 +13,20 @@ import (
 	"github.com/ringport/ringport/internal/driver/pool"
 )
 
+// errReadFolder is the system's answer to who reads a directory as a file.
+const errReadFolder = syscall.EISDIR
+
+// errBadHandle is what the system calls what is no open handle.
+const errBadHandle = syscall.EBADF
+
 // errInvalid is the system's word for arguments that it can't use.
 const errInvalid = syscall.EINVAL
 
 // maxVecBytes is the most that one operation on several buffers moves.
 const maxVecBytes = MaxTransferBytes
 
-// describe finds out what h is.
-func describe(h Handle) (what traits, err error) {
+// describe finds out what h is. The system answers at once, whoever uses h.
+func describe(h Handle, foreign bool) (what traits, err error) {
 	fd := int(h)
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err != nil {
@@ -100,3 +107,12 @@ func saysClosed(error) bool { return false }
 
 // moreFollows: no system but Windows has messages in a File.
 func moreFollows(error) bool { return false }
+
+// checkOpen reports what is not an open descriptor.
+func checkOpen(h Handle) error {
+	if h > math.MaxInt32 {
+		return unix.EBADF
+	}
+	_, err := unix.FcntlInt(uintptr(h), unix.F_GETFD, 0)
+	return err
+}

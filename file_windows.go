@@ -10,37 +10,52 @@ import (
 	"github.com/ringport/ringport/internal/win32"
 )
 
+// errReadFolder is the system's answer to who reads a directory as a file.
+const errReadFolder = windows.ERROR_INVALID_FUNCTION
+
+// errBadHandle is what the system calls what is no open handle.
+const errBadHandle = windows.ERROR_INVALID_HANDLE
+
 // errInvalid is the system's word for arguments that it can't use.
 const errInvalid = windows.ERROR_INVALID_PARAMETER
 
 // maxVecBytes is the most that one operation on several buffers moves, since they are copied into or out of one.
 const maxVecBytes = 16 << 20
 
-// describe finds out what h is. A handle that doesn't answer is synchronous, and somebody waits for what it has next: it is taken for
-// one without positions. Devices are so too, although the system keeps a number for some of them that looks like one.
-func describe(h Handle) (traits, error) {
+// describe finds out what h is. A foreign handle that doesn't answer is synchronous, and somebody waits for what it has next: it is taken
+// for one without positions.
+func describe(h Handle, foreign bool) (traits, error) {
+	if !foreign {
+		return describeNow(windows.Handle(h))
+	}
 	type answer struct {
 		what traits
 		err  error
 	}
 	a, _ := iocp.Ask(func() (a answer) {
-		w := windows.Handle(h)
-		kind, err := windows.GetFileType(w)
-		if err != nil || kind != windows.FILE_TYPE_DISK {
-			return answer{err: err}
-		}
-		mode, err := win32.Mode(w)
-		if err != nil {
-			return answer{err: err}
-		}
-		a.what = traits{regular: true, seekable: true, appends: win32.AppendsOnly(w), direct: isDirect(int(mode))}
-		var st windows.ByHandleFileInformation
-		if windows.GetFileInformationByHandle(w, &st) == nil { // a whole disk has no such information
-			a.what.directory = st.FileAttributes&windows.FILE_ATTRIBUTE_DIRECTORY != 0
-		}
+		a.what, a.err = describeNow(windows.Handle(h))
 		return a
 	})
 	return a.what, a.err
+}
+
+// describeNow waits for who uses h. Devices are taken for files without positions, although the system keeps a number for some of them that
+// looks like one.
+func describeNow(h windows.Handle) (what traits, err error) {
+	kind, err := windows.GetFileType(h)
+	if err != nil || kind != windows.FILE_TYPE_DISK {
+		return what, err
+	}
+	mode, err := win32.Mode(h)
+	if err != nil {
+		return what, err
+	}
+	what = traits{regular: true, seekable: true, appends: win32.AppendsOnly(h), direct: isDirect(int(mode))}
+	var st windows.ByHandleFileInformation
+	if windows.GetFileInformationByHandle(h, &st) == nil { // a whole disk has no such information
+		what.directory = st.FileAttributes&windows.FILE_ATTRIBUTE_DIRECTORY != 0
+	}
+	return what, nil
 }
 
 // openWaits reports whether opening name may wait for somebody: a server, or a device.
@@ -85,3 +100,11 @@ func writeStandard(h Handle, p []byte) (n int, err error, ok bool) { return 0, n
 
 // moreFollows reports whether all that err says is that a message goes on.
 func moreFollows(err error) bool { return errors.Is(err, ErrMoreData) }
+
+// checkOpen reports what is not an open handle. It never waits.
+func checkOpen(h Handle) error {
+	if int(h) <= 0 { // such as stand for the current process
+		return windows.ERROR_INVALID_HANDLE
+	}
+	return win32.IsOpen(windows.Handle(h))
+}

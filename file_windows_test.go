@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/windows"
-
-	"github.com/ringport/ringport/internal/driver"
 )
 
 // anonymousPipe is a pipe as CreatePipe makes them, which is never overlapped. Its ends are the caller's.
@@ -29,7 +27,7 @@ func TestFile_SynchronousHandles(t *testing.T) {
 	}
 	defer m.Close()
 	r, w := anonymousPipe(t)
-	if err := m.Attach(r); !errors.Is(err, driver.ErrNotOverlapped) {
+	if err := m.Attach(r); !errors.Is(err, ErrNotOverlapped) {
 		t.Fatal(err)
 	}
 	blocked := make(chan error)

@@ -11,7 +11,8 @@ import (
 // Write writes p at the file's position, or at its end if it was opened with O_APPEND, and returns fewer bytes than len(p)
 // only with an error. As with os.File, a broken pipe on descriptors 1 and 2 ends the program with SIGPIPE unless it
 // handles that signal; elsewhere it is the error EPIPE. On Windows, as with os.File again, it is ERROR_NO_DATA or
-// ERROR_BROKEN_PIPE, which do not match EPIPE. See write(2), WriteFile.
+// ERROR_BROKEN_PIPE, which do not match EPIPE. With nothing to write nothing is written: no empty message goes into a pipe of
+// messages (Windows), for which there is the operation [Write]. See write(2), WriteFile.
 func (f *File) Write(p []byte) (int, error) {
 	if err := f.enter("write"); err != nil {
 		return 0, err

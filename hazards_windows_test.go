@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/windows"
-
-	"github.com/ringport/ringport/internal/driver"
 )
 
 // What can go wrong with overlapped I/O, by the numbers of docs/semantics.md, which says where each is tested.
@@ -151,7 +149,7 @@ func TestHazard17HandleOfTheRuntime(t *testing.T) {
 // worksUnattached: reads of h, which is the runtime's, wait, are cancelled, and deliver what is put.
 func worksUnattached(t *testing.T, m *Manager, h Handle, put func()) {
 	t.Helper()
-	if err := m.Attach(h); !errors.Is(err, driver.ErrOtherPort) {
+	if err := m.Attach(h); !errors.Is(err, ErrOtherPort) {
 		t.Error(err)
 	}
 	buf := make([]byte, 4)

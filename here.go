@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/ringport/ringport/internal/driver"
 )
@@ -10,14 +11,23 @@ import (
 // They are such as end by themselves, which no backend can cancel once they have begun, and their context cannot end.
 
 // doHere runs op, on a regular file, if it is the only one that is waiting for a regular file now: nobody could be woken sooner.
-// If it reports false, the caller takes itself out of m.here when it is done.
+// If it reports false, the caller leaves the crowd m.here when it is done.
 func (m *Manager) doHere(op *Op) bool {
 	if m.here.Add(1) != 1 {
 		return false
 	}
 	m.runHere(op)
-	m.here.Add(-1)
+	m.leaveCrowd(&m.here)
 	return true
+}
+
+// leaveCrowd takes the caller out of m.here or m.syncing, and has a Close under way look again. Who is in one of them and has then found
+// the manager open may use the driver: Close sets its bit first and looks at them afterwards. That is an atomic operation less than hold
+// and leave, which took 30 of the 700 ns of a write to the page cache.
+func (m *Manager) leaveCrowd(crowd *atomic.Int64) {
+	if crowd.Add(-1); m.live.Load()&closedBit != 0 {
+		m.lookAgain()
+	}
 }
 
 // runHere makes op's system call and claims its result.
@@ -42,12 +52,15 @@ func (m *Manager) doChainHere(ctx context.Context, ops []*Op) (done bool, err er
 			return false, nil
 		}
 	}
-	defer m.syncing.Add(-1)
+	defer m.leaveCrowd(&m.syncing)
 	if m.syncing.Add(1) > int64(m.config.MaxThreads) {
 		return false, nil
 	}
 	if err := m.beginAll(ops); err != nil {
 		return true, err
+	}
+	if m.observed() {
+		m.observeChain(ctx, ops, false)
 	}
 	broken := false
 	for _, op := range ops {
@@ -61,7 +74,7 @@ func (m *Manager) doChainHere(ctx context.Context, ops []*Op) (done bool, err er
 		m.count(&m.counters.inline[op.req.Kind])
 		m.claim(op)
 	}
-	return true, chainError(ops)
+	return true, chainDone(ops)
 }
 
 func syncs(op *Op) bool { return op.req.Kind == driver.Fsync || op.req.Kind == driver.Fdatasync }

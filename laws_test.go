@@ -241,6 +241,12 @@ func checkCause(t *testing.T, n int, err error, want []error) {
 	if n != 0 {
 		t.Errorf("%d bytes beside %v", n, err)
 	}
+	checkMatches(t, err, "read", want...)
+}
+
+// checkMatches checks that err is the operation's, and matches all of want.
+func checkMatches(t *testing.T, err error, operation string, want ...error) {
+	t.Helper()
 	for _, w := range want {
 		if w == os.ErrDeadlineExceeded {
 			if !os.IsTimeout(err) {
@@ -251,8 +257,8 @@ func checkCause(t *testing.T, n int, err error, want []error) {
 		}
 	}
 	var op *OpError
-	if !errors.As(err, &op) || op.Op != "read" {
-		t.Errorf("%#v is no error of a read", err)
+	if !errors.As(err, &op) || op.Op != operation {
+		t.Errorf("%#v is no error of a %s", err, operation)
 	}
 }
 

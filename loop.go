@@ -46,7 +46,7 @@ func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 	if m.loop.closed {
 		return 0, ErrManagerClosed
 	}
-	m.watch(context.Background())
+	m.wakeAtEnd(context.Background())
 	return m.stepOwned(limit)
 }
 
@@ -146,13 +146,13 @@ func (m *Manager) NextTimeout() (d time.Duration, ok bool) {
 func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 	asked := false
 	for op.state == opActive {
-		m.watch(ctx) // also when a callback's Do has watched another
+		m.wakeAtEnd(ctx) // also when a callback's Do has watched another
 		if !asked && ctx.Err() != nil {
 			asked = true
 			cause := causeOf(ctx)
-			m.cancel(op, cause)
+			m.cancelFor(op, cause)
 			for _, next := range rest {
-				m.cancel(next, cause)
+				m.cancelFor(next, cause)
 			}
 		}
 		if _, err := m.stepOwned(-1); err != nil {
@@ -162,8 +162,8 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 	return nil
 }
 
-// watch makes the end of ctx wake the loop, and that of no other context (caller-driven mode).
-func (m *Manager) watch(ctx context.Context) {
+// wakeAtEnd makes the end of ctx wake the loop, and that of no other context (caller-driven mode).
+func (m *Manager) wakeAtEnd(ctx context.Context) {
 	l := &m.loop
 	done := ctx.Done()
 	if done == l.watched {
@@ -186,7 +186,8 @@ func (m *Manager) closeOwned() error {
 		return m.ownerError(err)
 	}
 	m.loop.closed = true
-	m.watch(context.Background())
+	m.closeBegins()
+	m.wakeAtEnd(context.Background())
 	m.loop.due = fifo[func()]{}
 	consoles.end(m)
 	m.timeouts.stopAll()
@@ -201,6 +202,7 @@ func (m *Manager) closeOwned() error {
 	if m.live.Add(closedBit) != closedBit {
 		<-m.drained
 	}
+	m.event("close: operations are over")
 	m.loop.released = true
-	return m.drv.Close()
+	return m.release()
 }

@@ -3,6 +3,7 @@ package ringport
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -31,6 +32,7 @@ type Manager struct {
 	syncing  atomic.Int64 // syncs and chains that run on their callers' goroutines
 
 	timeouts timeouts
+	watches  watches
 	workers  workers   // threaded
 	loop     loopState // caller-driven: the owner's
 
@@ -61,6 +63,7 @@ func New(config Config) (*Manager, error) {
 	} else {
 		m.loop.init()
 	}
+	m.event("opened", slog.String("backend", drv.Name()), slog.String("why", why), slog.Bool("callerDriven", config.CallerDriven))
 	return m, nil
 }
 
@@ -94,6 +97,9 @@ func (m *Manager) begin(op *Op) error {
 		op.state = opActive
 		m.loop.live++
 	}
+	if op.req.Kind == driver.Close {
+		m.watches.closed(op.req.FD)
+	}
 	op.waiter, op.callback, op.chain = nil, nil, nil
 	if op.multi != nil {
 		op.multi.begin(op)
@@ -111,15 +117,23 @@ func (m *Manager) begin(op *Op) error {
 // leave takes one operation out of live (threaded), and tells Close when it was the last.
 func (m *Manager) leave() {
 	if m.live.Add(-1) == closedBit {
-		select {
-		case m.drained <- struct{}{}:
-		default:
-		}
+		m.lookAgain()
+	}
+}
+
+// lookAgain tells Close that what it waits for may have come true.
+func (m *Manager) lookAgain() {
+	select {
+	case m.drained <- struct{}{}:
+	default: // it has yet to see what the last one told it
 	}
 }
 
 // abandon undoes begin.
 func (m *Manager) abandon(op *Op) {
+	if s := op.span.Load(); s != nil {
+		s.end()
+	}
 	if m.shared {
 		atomic.AddInt64(&m.counters.started[op.req.Kind], -1)
 		atomic.StoreUint32(&op.state, opIdle)
@@ -192,6 +206,12 @@ func (m *Manager) callBack(op *Op) {
 		return
 	}
 	f := op.callback
+	if s := op.span.Load(); s != nil {
+		s.end()
+		m.done(op)
+		s.call(f, op)
+		return
+	}
 	m.done(op)
 	f(op)
 }
@@ -221,11 +241,14 @@ func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	if err := m.begin(op); err != nil {
 		return 0, err
 	}
+	if m.observed() {
+		defer m.observe(ctx, op, true).end()
+	}
 	if m.shared && op.req.Flags&driver.Regular != 0 && ctx.Done() == nil {
 		if m.doHere(op) {
 			return op.Result()
 		}
-		defer m.here.Add(-1)
+		defer m.leaveCrowd(&m.here)
 	}
 	return m.run(ctx, op)
 }
@@ -264,7 +287,7 @@ func (m *Manager) await(ctx context.Context, op *Op, w *waiter) {
 	select {
 	case <-w.ch:
 	case <-done:
-		m.cancel(op, causeOf(ctx))
+		m.cancelFor(op, causeOf(ctx))
 		<-w.ch
 	}
 }
@@ -280,6 +303,9 @@ func (m *Manager) Start(op *Op, f func(op *Op)) error {
 		return err
 	}
 	op.callback = f
+	if m.observed() {
+		m.observeTask(op)
+	}
 	m.queue(op)
 	return nil
 }
@@ -361,7 +387,7 @@ func (m *Manager) finishInline(op *Op) {
 // Cancel asks that op end soon. Its result still comes through Do or the callback: what it did if it did something, else an
 // error that wraps ErrCanceled. Cancelling an operation that is not in flight does nothing. One of a chain ends those after
 // it as well.
-func (m *Manager) Cancel(op *Op) { m.cancel(op, ErrCanceled) }
+func (m *Manager) Cancel(op *Op) { m.cancelFor(op, ErrCanceled) }
 
 func (m *Manager) cancel(op *Op, cause error) {
 	if atomic.LoadUint32(&op.state) != opActive {
@@ -392,10 +418,19 @@ func (m *Manager) poke() {
 
 // Attach makes a handle that was opened elsewhere ready for operations, or says why it cannot be. On Unix every open
 // descriptor is; on Windows it binds the handle to the completion port. Operations work on a handle that can't be attached as well
-// (opened without FILE_FLAG_OVERLAPPED, or another port's): a thread waits for each. [Manager.NewFile] and [Manager.OpenFile] attach by
+// ([ErrNotOverlapped], [ErrOtherPort]): a thread waits for each. [Manager.NewFile] and [Manager.OpenFile] attach by
 // themselves. Close an attached handle with [CloseHandle], or Detach it first: it is remembered under its number, and an operation on the
 // next handle that gets the number may else wait until it is cancelled. Detach undoes it where the system can.
-func (m *Manager) Attach(h Handle) error { return m.onHandle("attach", h, m.drv.Attach) }
+func (m *Manager) Attach(h Handle) error { return m.onHandle("attach", h, m.attach) }
+
+// attach is Attach with the driver's own error. Close is kept from releasing the driver.
+func (m *Manager) attach(h Handle) error {
+	err := m.drv.Attach(h)
+	if err != nil {
+		m.event("attach refused", slog.Uint64("handle", uint64(h)), slog.Any("err", err))
+	}
+	return err
+}
 
 // Detach ends what Attach began. The handle must have nothing in flight.
 func (m *Manager) Detach(h Handle) error { return m.onHandle("detach", h, m.drv.Detach) }
@@ -464,22 +499,27 @@ func (m *Manager) Close() error {
 			return ErrManagerClosed
 		}
 		if m.live.CompareAndSwap(v, v|closedBit) {
-			if v == 0 {
-				select {
-				case m.drained <- struct{}{}:
-				default: // a Wake that came after the swap was the last to leave
-				}
-			}
 			break
 		}
 	}
+	m.closeBegins()
 	m.timeouts.stopAll()
 	consoles.end(m)
 	m.drv.CancelAll() // what reaches the driver later is cancelled by cancelLate
 	m.workers.fillIn(m)
-	<-m.drained
+	for m.live.Load() != closedBit || m.here.Load() != 0 || m.syncing.Load() != 0 {
+		<-m.drained
+	}
+	m.event("close: operations are over")
 	m.workers.stop(m)
-	return m.drv.Close()
+	return m.release()
+}
+
+// release ends Close.
+func (m *Manager) release() error {
+	err := m.drv.Close()
+	m.event("closed")
+	return err
 }
 
 // own makes the calling goroutine the owner of a caller-driven manager, or says that another is: nothing may be started that only

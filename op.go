@@ -8,13 +8,16 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-// Handle is a descriptor (Unix) or a HANDLE (Windows).
+// Handle is a descriptor (Unix) or a HANDLE (Windows), or what [RegisteredFile] returns. It is an unsigned integer, so that
+// Handle(f.Fd()) makes one of an os.File's. Its method Registered reports whether it is RegisteredFile's, and of which index.
 type Handle = driver.Handle
 
 const (
 	// CurrentOffset, as an offset, means the handle's own position, as read(2) and write(2) use it. It is the only one
 	// for what has no position: pipes, terminals, sockets. Another one there is ESPIPE on the pool, ERROR_SEEK_ON_DEVICE on
-	// Windows; io_uring ignores it.
+	// Windows; io_uring ignores it. On Windows a file that was opened for overlapped I/O has one too, which its
+	// duplicates share and which other overlapped calls, package os's among them, neither use nor move. A transfer at it is made by
+	// a thread, one at a time for each manager: an explicit offset is cheaper.
 	CurrentOffset = driver.CurrentOffset
 	// CurrentDir, as a directory, means the process's current directory (AT_FDCWD).
 	CurrentDir = driver.CurrentDir
@@ -47,6 +50,7 @@ type Op struct {
 	callback func(op *Op)          // Start's, or nil
 	chain    *chain                // the rest of a chain that the manager runs itself
 	multi    *multishot            // of an operation with several results
+	span     atomic.Pointer[span]  // while it is observed
 	name     string
 	noCopy   noCopy
 }
@@ -96,12 +100,14 @@ func (op *Op) result(n int, err error) (int, error) {
 }
 
 // fail is err as this operation's error.
-func (op *Op) fail(err error) error {
-	what := op.req.Kind.String()
+func (op *Op) fail(err error) error { return &OpError{Op: op.what(), Name: op.displayName(), Err: err} }
+
+// what is what the operation does, "read" for instance.
+func (op *Op) what() string {
 	if ext := op.req.Ext; ext != nil && ext.Call != "" {
-		what = ext.Call
+		return ext.Call
 	}
-	return &OpError{Op: what, Name: op.displayName(), Err: err}
+	return op.req.Kind.String()
 }
 
 func (op *Op) displayName() string {

@@ -178,13 +178,21 @@ func (m *Manager) callShot(op *Op, next shot) {
 			m.drv.GiveBack(s.bufs.b, next.buffer)
 		}
 	}()
+	observed := op.span.Load()
 	if !next.more {
+		if observed != nil {
+			observed.end()
+		}
 		m.done(op)
-		f(op)
-		return
 	}
-	f(op)
-	s.current = outer
+	if observed != nil {
+		observed.call(f, op)
+	} else {
+		f(op)
+	}
+	if next.more {
+		s.current = outer
+	}
 }
 
 // submitAgain starts the next round of an operation that goes on.

@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -325,6 +327,45 @@ func TestMultishot_NoAllocations(t *testing.T) {
 			}
 		}); n != 0 {
 			t.Errorf("%v allocations", n)
+		}
+	})
+}
+
+// TestRecvMany_Observed: one line when it starts and one when it is over, and a call of the function beside the other for each part.
+func TestRecvMany_Observed(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		book := &logBook{level: LevelOperation}
+		c.Logger = slog.New(book)
+		m := open(t, c)
+		client, server := connection(t, m)
+		bufs, err := m.NewBuffers(4, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := RecvMany(server, bufs, 0)
+		names := regionsIn(traced(t, func() {
+			ch := startMany(t, m, op.Named("parts"))
+			for _, part := range []string{"one", "two"} {
+				put(t, client, part)
+				if got := receive(t, m, ch); got.data != part || !got.more {
+					t.Fatalf("%+v", got)
+				}
+			}
+			m.Cancel(&op)
+			if got := receive(t, m, ch); got.more || !errors.Is(got.err, ErrCanceled) {
+				t.Errorf("%+v", got)
+			}
+		}))
+		if !names["recv"] || !names["callback"] {
+			t.Errorf("the trace has %v", names)
+		}
+		lines := slices.DeleteFunc(book.story(t), func(line string) bool { return !strings.Contains(line, "parts") })
+		if want := []string{
+			"DEBUG-4 operation started name=parts op=recv",
+			"DEBUG-4 cancel cause=operation cancelled name=parts op=recv",
+			"DEBUG-4 operation done err=recv parts: operation cancelled n=0 name=parts op=recv",
+		}; !slices.Equal(lines, want) {
+			t.Errorf("the log says %q", lines)
 		}
 	})
 }

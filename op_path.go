@@ -6,7 +6,20 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-// FileStat is what [StatAt] finds out about a file, the same on every platform.
+// FileStat is what [StatAt] and [File.Stat] find out about a file, the same on every platform. Its fields:
+//
+//	SizeBytes  int64
+//	Mode       fs.FileMode // kind and permission bits
+//	ModTime    time.Time   // when its content was last changed
+//	AccessTime time.Time   // when it was last read
+//	ChangeTime time.Time   // when its content or what is said here was last changed
+//	BirthTime  time.Time   // when it was made; zero where the file system does not know
+//	Inode      uint64      // its number on the device (Windows: file index)
+//	Device     uint64      // the device's number (Windows: the volume's serial number)
+//	LinkCount  uint64      // names that it has
+//	UID, GID   uint32      // owner and group; 0 on Windows
+//	BlockBytes int64       // preferred size of a transfer
+//	Blocks     int64       // 512-byte blocks in use
 type FileStat = driver.FileStat
 
 // OpenAt opens path, relative to dir ([CurrentDir] or an open directory). Flags are os.O_* and the platform's own;

@@ -23,8 +23,9 @@ func ConnectPipe(h Handle) Op {
 	})
 }
 
-// DisconnectPipe ends the connection of h, an instance of a named pipe. The client's end fails from then on, and what it has not read is lost:
-// [Fsync] waits until it has read everything. What is in flight on h ends with an error. Then the next client can be waited for. See
+// DisconnectPipe ends the connection of h, an instance of a named pipe. From then on the client's reads end with io.EOF and its writes fail with
+// ERROR_PIPE_NOT_CONNECTED, until it closes its end. What it has not read is lost: [Fsync] waits until it has read everything. What is in
+// flight on h ends with an error. Then the next client can be waited for. See
 // DisconnectNamedPipe.
 func DisconnectPipe(h Handle) Op {
 	return Overlapped("DisconnectNamedPipe", h, 0, func(*windows.Overlapped) Started {

@@ -16,7 +16,6 @@ import (
 
 // What the system answers, by what it means.
 const (
-	errBadHandle   = syscall.EBADF
 	errFault       = syscall.EFAULT
 	errBrokenPipe  = syscall.EPIPE
 	errNotAllowed  = syscall.EBADF // a transfer that the handle was not opened for
@@ -24,7 +23,6 @@ const (
 	errFileThere   = syscall.EEXIST
 	errFolderThere = syscall.EEXIST
 	errCutReadOnly = syscall.EINVAL
-	errReadFolder  = syscall.EISDIR
 	errThroughFile = syscall.ENOTDIR
 	errLongName    = syscall.ENAMETOOLONG
 	errLongPath    = syscall.ENAMETOOLONG

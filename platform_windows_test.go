@@ -17,14 +17,12 @@ import (
 
 // What the system answers, by what it means.
 const (
-	errBadHandle   = windows.ERROR_INVALID_HANDLE
 	errFault       = windows.ERROR_NOACCESS
 	errBrokenPipe  = windows.ERROR_NO_DATA
 	errNotAllowed  = windows.ERROR_ACCESS_DENIED // a transfer that the handle was not opened for
 	errNotThere    = windows.ERROR_FILE_NOT_FOUND
 	errFileThere   = windows.ERROR_FILE_EXISTS
 	errFolderThere = windows.ERROR_ALREADY_EXISTS
-	errReadFolder  = windows.ERROR_INVALID_FUNCTION
 	errThroughFile = windows.ERROR_PATH_NOT_FOUND
 	errLongPath    = windows.ERROR_PATH_NOT_FOUND
 	errSeekBefore  = windows.ERROR_NEGATIVE_SEEK

@@ -5,7 +5,22 @@ import (
 	"github.com/ringport/ringport/internal/ring"
 )
 
-// RawSQE is a submission entry as the kernel defines it (struct io_uring_sqe).
+// RawSQE is a submission entry as the kernel defines it (struct io_uring_sqe), under the kernel's names. Its fields:
+//
+//	Opcode   uint8
+//	Flags    uint8
+//	IOPrio   uint16
+//	FD       int32
+//	Off      uint64 // also addr2
+//	Addr     uint64 // also splice_off_in
+//	Len      uint32
+//	OpFlags  uint32 // rw_flags, fsync_flags, open_flags, statx_flags, …
+//	UserData uint64 // not yours
+//	BufIndex uint16 // also buf_group
+//	SpliceFD int32  // also file_index
+//	Addr3    uint64
+//
+// SetBuffer(buf []byte) sets Addr and Len to those of buf, which must be on the heap and reachable until the completion.
 type RawSQE = ring.SQE
 
 // SQE is the escape hatch: an operation that this package has no constructor for. Fill sets the entry's fields, all but

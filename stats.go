@@ -13,7 +13,7 @@ type Stats struct {
 	Why     string // why this backend, and why not a better one
 
 	InFlight        int64            // operations started and not yet complete
-	InFlightByKind  map[string]int64 // the same by kind ("read", "open", …); kinds with none are left out
+	InFlightByKind  map[string]int64 // the same by kind ("read", "open", …; "raw": SQE, Overlapped); kinds with none are left out
 	Completed       int64            // operations that are done, however they ended
 	Canceled        int64            // of these: ended by a cancel
 	Failed          int64            // of these: ended with another error
@@ -24,7 +24,7 @@ type Stats struct {
 
 	Workers     int // goroutines that wait for completions or run callbacks
 	IdleWorkers int // of these: neither, at this moment
-	Threads     int // threads that the driver keeps for blocking calls
+	Threads     int // threads that the driver keeps for blocking calls; on Windows none for overlapped calls on attached handles
 }
 
 // counters are a manager's. In caller-driven mode only the owner touches them, and no add is atomic.

@@ -1,6 +1,8 @@
 package ringport
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 	"syscall"
 )
@@ -29,6 +31,9 @@ func standardFile(h Handle, name string) *File {
 		if f, err = m.adopt(h, name); err == nil {
 			return f
 		}
+	}
+	if errors.Is(err, errBadHandle) {
+		err = fmt.Errorf("the program was started without it, or has closed it: %w", err)
 	}
 	f := &file{name: name, why: err}
 	f.state.Store(fileClosed)

@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"bytes"
+	"log/slog"
 	"runtime"
 	"strconv"
 	"sync"
@@ -22,9 +23,9 @@ const (
 // pool grows when callbacks block, and since no more than MinWorkers stay around idle, it shrinks without a timer.
 type workers struct {
 	mu       sync.Mutex
-	ended    sync.Cond // total went down
+	ended    sync.Cond // all has become smaller
 	idle     []*worker
-	total    int
+	total    int  // those that have not yet found that they are to end
 	turnFree bool // no worker has the turn, all are in callbacks
 	stopping bool
 	all      map[*worker]struct{}
@@ -35,6 +36,8 @@ type workers struct {
 type worker struct {
 	goroutine int64 // its number, to tell whether Close is called from one of its callbacks
 	hasTurn   bool
+	leftFree  bool // nobody could take the turn from it
+	calling   *Op  // whose callback it runs
 	turn      chan struct{}
 	batch     []*driver.Request
 	calls     fifo[*Op]    // collected, for the list
@@ -103,13 +106,20 @@ func (p *workers) spawn(m *Manager) {
 func (m *Manager) work(w *worker) {
 	finished := false
 	defer func() {
-		if !finished { // a callback called runtime.Goexit: the rest is still owed
+		if finished {
+			m.workers.gone(w)
+		} else { // a callback called runtime.Goexit: the rest is still owed
 			go m.work(w)
 		}
 	}()
 	m.workers.setGoroutine(w)
+	m.event("worker started", slog.Int64("goroutine", w.goroutine))
 	for {
 		op, due, wait := m.workers.next(m, w)
+		if w.leftFree {
+			w.leftFree = false
+			m.event("all workers are in callbacks: nothing is delivered until one returns", slog.Int("workers", m.config.MaxWorkers))
+		}
 		switch {
 		case op != nil:
 			m.callBack(op)
@@ -119,9 +129,18 @@ func (m *Manager) work(w *worker) {
 			m.collect(w)
 		default:
 			finished = true
+			m.event("worker ended", slog.Int64("goroutine", w.goroutine))
 			return
 		}
 	}
+}
+
+// gone lets Close go on: w is heard of no more.
+func (p *workers) gone(w *worker) {
+	p.mu.Lock()
+	delete(p.all, w)
+	p.ended.Broadcast()
+	p.mu.Unlock()
 }
 
 func (p *workers) setGoroutine(w *worker) {
@@ -136,6 +155,7 @@ func (p *workers) setGoroutine(w *worker) {
 func (p *workers) next(m *Manager, w *worker) (op *Op, due func(), wait bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	w.calling = nil
 	p.calls.take(&w.calls)
 	p.due.take(&w.due)
 	for {
@@ -144,6 +164,7 @@ func (p *workers) next(m *Manager, w *worker) (op *Op, due func(), wait bool) {
 			op, ok = p.calls.pop()
 		}
 		if ok {
+			w.calling = op
 			p.handOn(m, w)
 			return op, due, false
 		}
@@ -162,8 +183,6 @@ func (p *workers) next(m *Manager, w *worker) (op *Op, due func(), wait bool) {
 			continue
 		}
 		p.total--
-		delete(p.all, w)
-		p.ended.Broadcast()
 		return nil, nil, false
 	}
 }
@@ -183,7 +202,7 @@ func (p *workers) handOn(m *Manager, w *worker) {
 	case p.total < m.config.MaxWorkers || m.closing():
 		p.spawn(m)
 	default:
-		p.turnFree = true
+		p.turnFree, w.leftFree = true, true
 		m.drv.Flush() // nobody will wait, but what is started must begin
 	}
 }
@@ -215,9 +234,22 @@ func (p *workers) stop(m *Manager) {
 			rest = 1
 		}
 	}
-	for p.total > rest {
+	for len(p.all) > rest {
 		p.ended.Wait()
 	}
+}
+
+// runs reports whether the caller is in op's callback.
+func (p *workers) runs(op *Op) bool {
+	self := goroutineNumber()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.all {
+		if w.calling == op {
+			return w.goroutine == self
+		}
+	}
+	return false
 }
 
 func (p *workers) count() (total, idle int) {

@@ -35,12 +35,7 @@ func newBenchCommand() *cobra.Command {
   ringport bench --file /mnt/data --depth 128 --html report.html
   ringport bench --file /dev/nvme0n1 --engine osfile,loop --duration 30s
   ringport bench --rw mixed --read-percent 70 --block 16k --json`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("bench takes no arguments, and %q is one: a flag's value follows a =, as in --direct=false", args[0])
-			}
-			return nil
-		},
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err

@@ -38,7 +38,15 @@ func newCpCommand() *cobra.Command {
 		Long:  cpLong,
 		Example: `  ringport cp disk.img /mnt/backup/
   ringport cp --verify --sync photos /mnt/stick`,
-		Args: cobra.MinimumNArgs(2),
+		Args: func(_ *cobra.Command, args []string) error {
+			switch len(args) {
+			case 0:
+				return errors.New("cp needs a SOURCE and a TARGET")
+			case 1:
+				return fmt.Errorf("cp needs a TARGET after %s", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			last := len(args) - 1
 			return runCp(cmd.Context(), args[:last], args[last], o, quiet, cmd.ErrOrStderr())

@@ -87,8 +87,8 @@ func TestCpFailures(t *testing.T) {
 		{"folder folder/b", exitFailed, []string{"cannot be copied into itself"}},
 		{"a b new", exitFailed, []string{"ringport: new is not a folder"}},
 		{"-q absent new", exitFailed, []string{"absent: " + errNotThere.Error()}},
-		{"a", exitUsage, []string{"requires at least 2 arg", "--help"}},
-		{"", exitUsage, []string{"requires at least 2 arg", "--help"}},
+		{"a", exitUsage, []string{"ringport: cp needs a TARGET after a\n", "--help"}},
+		{"", exitUsage, []string{"ringport: cp needs a SOURCE and a TARGET\n", "--help"}},
 		{"--nonsense a new", exitUsage, []string{"--nonsense", "--help"}},
 	} {
 		stdout, stderr, code := runCommand(t, dir, nil, append([]string{"cp"}, strings.Fields(test.args)...)...)

@@ -27,7 +27,7 @@ func newDoctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say which backend this system gets, why, and what to do about it",
 		Long:  doctorLong,
-		Args:  cobra.NoArgs,
+		Args:  flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := diagnose(cmd.Context())
 			if err != nil {

@@ -13,10 +13,12 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const (
@@ -66,9 +68,40 @@ func newRootCommand() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("ringport {{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newBenchCommand(), newEngineCommand(), newCpCommand(), newDoctorCommand(), newProbeCommand())
 	return root
+}
+
+// flagsOnly is the arguments of a command that takes none.
+func flagsOnly(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, and %q is one: a flag's value follows a =, as in --direct=false", cmd.Name(), args[0])
+	}
+	return nil
+}
+
+// flagError says what is wrong with a flag's value in the words of the user, and not in those of the function that parses it.
+func flagError(_ *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	if !errors.As(err, &value) {
+		return err
+	}
+	what := "not a value for it"
+	switch flag := value.GetFlag().Value; {
+	case errors.Is(err, strconv.ErrRange):
+		what = "too large"
+	case errors.Is(err, errByteSize):
+		what = errByteSize.Error()
+	case flag.Type() == "int", flag.Type() == "int64":
+		what = "not a whole number"
+	case flag.Type() == "duration":
+		what = "not a duration; examples: 500ms, 16s, 2m"
+	case flag.Type() == "bool":
+		what = "neither true nor false"
+	}
+	return usagef("--%s %s: %s", value.GetFlag().Name, value.GetValue(), what)
 }
 
 // usageError is what the user asked for and cannot be; exit code 2.

@@ -123,11 +123,30 @@ func TestHelp(t *testing.T) {
 
 func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{
-		{"nonsense"}, {"--nonsense"}, {"bench", "--nonsense"}, {"bench", "extra"}, {"doctor", "extra"}, {"bench", "--depth", "many"},
+		{"nonsense"}, {"--nonsense"}, {"bench", "--nonsense"}, {"bench", "extra"}, {"doctor", "extra"},
 	} {
 		_, stderr, code := runCommand(t, "", nil, args...)
 		if code != exitUsage || !strings.HasPrefix(stderr, "ringport: ") || !strings.Contains(stderr, "--help") {
 			t.Errorf("ringport %v: exit code %d, %q", args, code, stderr)
+		}
+	}
+}
+
+// TestFlagErrors: what is wrong with a value, whoever parses it.
+func TestFlagErrors(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"bench --depth many", "--depth many: not a whole number"},
+		{"bench --depth 1e3", "--depth 1e3: not a whole number"},
+		{"bench --depth 99999999999999999999", "--depth 99999999999999999999: too large"},
+		{"bench --operations x", "--operations x: not a whole number"},
+		{"bench --block four", "--block four: not a size; examples: 4096, 4k, 64m, 1.5g"},
+		{"bench --duration 10", "--duration 10: not a duration; examples: 500ms, 16s, 2m"},
+		{"bench --json=perhaps", "--json perhaps: neither true nor false"},
+		{"doctor extra", `doctor takes no arguments, and "extra" is one`},
+	} {
+		_, stderr, code := runCommand(t, "", nil, strings.Fields(c.args)...)
+		if code != exitUsage || !strings.HasPrefix(stderr, "ringport: "+c.want) {
+			t.Errorf("ringport %s: exit code %d, %q", c.args, code, stderr)
 		}
 	}
 }

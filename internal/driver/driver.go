@@ -68,7 +68,7 @@ var (
 	ErrCanceled = errors.New("operation cancelled")
 	// ErrUnsupported is the result of a request whose kind this driver cannot do on this system. It matches
 	// errors.ErrUnsupported.
-	ErrUnsupported error = unsupported{}
+	ErrUnsupported error = unsupported("")
 	// ErrNotOverlapped says why a handle cannot be attached (Windows): it was opened without FILE_FLAG_OVERLAPPED. Requests on
 	// it work nevertheless: the driver blocks a thread for each.
 	ErrNotOverlapped = errors.New("the handle was not opened for overlapped I/O")
@@ -79,10 +79,23 @@ var (
 	ErrNotOwner = errors.New("the driver belongs to another goroutine")
 )
 
-type unsupported struct{}
+// Unsupported is ErrUnsupported with a reason, and matches it.
+func Unsupported(why string) error { return unsupported(why) }
 
-func (unsupported) Error() string        { return "operation not supported by this backend" }
-func (unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
+// unsupported is the reason, if it has one.
+type unsupported string
+
+func (u unsupported) Error() string {
+	const text = "operation not supported by this backend"
+	if u == "" {
+		return text
+	}
+	return text + ": " + string(u)
+}
+
+func (unsupported) Is(target error) bool {
+	return target == errors.ErrUnsupported || target == ErrUnsupported
+}
 
 // Options say how a driver is opened.
 type Options struct {

@@ -52,7 +52,7 @@ const (
 	Shutdown // FD, Arg = SHUT_*
 
 	// op_wait
-	Poll // FD, Arg = POLL* events; N = events that are ready
+	Poll // FD, Arg = POLL* events, by Linux's numbers; N = events that are ready, and POLLERR, POLLHUP
 
 	// sqe_linux, overlapped_windows
 	Raw // FD (Windows), Off (Windows), Ext.Raw

@@ -23,56 +23,56 @@ const (
 	offsetArch   = 4
 )
 
+// ioUring are the system calls of io_uring.
+var ioUring = []uint32{unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}
+
 // Deny makes io_uring_setup, io_uring_enter and io_uring_register fail with errno, on every thread of this process and in every
 // process that it starts from now on. It can't be undone; a later Deny decides over an earlier one. The process also gets
 // PR_SET_NO_NEW_PRIVS, without which only the privileged may install a filter.
 //
 // Errors wrap [errors.ErrUnsupported] on an architecture other than amd64 and arm64, and the errno of prctl(2) or seccomp(2) where the
 // system refuses.
-func Deny(errno syscall.Errno) error {
-	arch, known := auditArch[runtime.GOARCH]
-	if !known {
-		return fmt.Errorf("deny io_uring on %s: %w", runtime.GOARCH, errors.ErrUnsupported)
-	}
+func Deny(errno syscall.Errno) error { return DenyCalls(errno, ioUring...) }
+
+// DenyCalls is [Deny] for the system calls with these numbers (SYS_* of package unix).
+func DenyCalls(errno syscall.Errno, calls ...uint32) error {
 	// The kernel caps what a filter answers at its MAX_ERRNO, and takes 0 for success.
 	if errno == 0 || errno > 4095 {
-		return fmt.Errorf("deny io_uring with errno %d: %w", int(errno), syscall.EINVAL)
+		return fmt.Errorf("deny system calls with errno %d: %w", int(errno), syscall.EINVAL)
 	}
-	return install(filter(arch, unix.SECCOMP_RET_ERRNO|uint32(errno)))
+	return install(unix.SECCOMP_RET_ERRNO|uint32(errno), calls)
 }
 
 // Kill is like [Deny], but the calls end the process with SIGSYS, as some sandboxes do.
-func Kill() error {
-	arch, known := auditArch[runtime.GOARCH]
-	if !known {
-		return fmt.Errorf("kill at io_uring on %s: %w", runtime.GOARCH, errors.ErrUnsupported)
-	}
-	return install(filter(arch, unix.SECCOMP_RET_KILL_PROCESS))
-}
+func Kill() error { return install(unix.SECCOMP_RET_KILL_PROCESS, ioUring) }
 
-// filter is the program that the kernel runs for each system call. Action is what becomes of those to io_uring.
-func filter(arch, action uint32) []unix.SockFilter {
+// filter is the program that the kernel runs for each system call. Action is what becomes of those to calls.
+func filter(arch, action uint32, calls []uint32) []unix.SockFilter {
 	const (
 		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 		ret   = unix.BPF_RET | unix.BPF_K
 	)
 	// Jt and Jf are how many instructions a comparison skips when it holds and when it doesn't.
-	return []unix.SockFilter{
+	program := []unix.SockFilter{
 		{Code: load, K: offsetArch},
 		{Code: equal, K: arch, Jt: 1},
 		// Under a foreign architecture's numbering the calls below would be others: better loud than wrong.
 		{Code: ret, K: unix.SECCOMP_RET_KILL_PROCESS},
 		{Code: load, K: offsetNumber},
-		{Code: equal, K: unix.SYS_IO_URING_SETUP, Jt: 3},
-		{Code: equal, K: unix.SYS_IO_URING_ENTER, Jt: 2},
-		{Code: equal, K: unix.SYS_IO_URING_REGISTER, Jt: 1},
-		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
-		{Code: ret, K: action},
 	}
+	for i, call := range calls {
+		program = append(program, unix.SockFilter{Code: equal, K: call, Jt: uint8(len(calls) - i)})
+	}
+	return append(program, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW}, unix.SockFilter{Code: ret, K: action})
 }
 
-func install(program []unix.SockFilter) error {
+func install(action uint32, calls []uint32) error {
+	arch, known := auditArch[runtime.GOARCH]
+	if !known {
+		return fmt.Errorf("filter system calls on %s: %w", runtime.GOARCH, errors.ErrUnsupported)
+	}
+	program := filter(arch, action, calls)
 	// Both calls must come from one thread: the first one marks only its own, the second one passes the mark on with the filter.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

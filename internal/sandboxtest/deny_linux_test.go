@@ -189,7 +189,7 @@ func TestFilter(t *testing.T) {
 		kill   = uint32(unix.SECCOMP_RET_KILL_PROCESS)
 	)
 	for goarch, arch := range auditArch {
-		program := filter(arch, answer)
+		program := filter(arch, answer, ioUring)
 		for _, c := range []struct {
 			name         string
 			number, arch uint32

@@ -53,6 +53,11 @@ import (
 //sys	QueryPerformanceCounter(count *int64) (err error) = kernel32.QueryPerformanceCounter
 //sys	QueryPerformanceFrequency(perSecond *int64) (err error) = kernel32.QueryPerformanceFrequency
 
+// NtResumeProcess lets all threads of a process run that were suspended once, as the thread of one that was made with CREATE_SUSPENDED is, to
+// which package os keeps no handle. The handle needs PROCESS_SUSPEND_RESUME.
+//
+//sys	NtResumeProcess(process windows.Handle) (ntstatus error) = ntdll.NtResumeProcess
+
 // CreateWaitableTimerEx makes a timer object; with TimerHighResolution, which Windows 10 1803 and later have, one that is not bound to the
 // system's tick.
 //
@@ -61,6 +66,10 @@ import (
 // TimerHighResolution is CREATE_WAITABLE_TIMER_HIGH_RESOLUTION.
 const TimerHighResolution = 2
 
+//sys	ntCreateWaitCompletionPacket(packet *windows.Handle, access uint32, attributes *windows.OBJECT_ATTRIBUTES) (ntstatus error) = ntdll.NtCreateWaitCompletionPacket
+//sys	ntAssociateWaitCompletionPacket(packet windows.Handle, port windows.Handle, object windows.Handle, key uintptr, overlapped uintptr, status uint32, bytes uintptr, signaled *byte) (ntstatus error) = ntdll.NtAssociateWaitCompletionPacket
+//sys	ntCancelWaitCompletionPacket(packet windows.Handle, removeSignaled bool) (status uint32) = ntdll.NtCancelWaitCompletionPacket
+//sys	ntQueryObject(h windows.Handle, class uint32, info *objectType, size uint32, needed *uint32) (ntstatus error) = ntdll.NtQueryObject
 // SetConsoleCtrlHandler installs a handler of console events, the address of a PHANDLER_ROUTINE, or takes it away. The system holds a lock
 // while it calls handlers, which this call wants too.
 //

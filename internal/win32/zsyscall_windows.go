@@ -41,27 +41,32 @@ var (
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
 	modntdll    = windows.NewLazySystemDLL("ntdll.dll")
 
-	procCancelSynchronousIo       = modkernel32.NewProc("CancelSynchronousIo")
-	procCreateWaitableTimerExW    = modkernel32.NewProc("CreateWaitableTimerExW")
-	procGetHandleInformation      = modkernel32.NewProc("GetHandleInformation")
-	procGlobalMemoryStatusEx      = modkernel32.NewProc("GlobalMemoryStatusEx")
-	procPeekConsoleInputW         = modkernel32.NewProc("PeekConsoleInputW")
-	procPeekNamedPipe             = modkernel32.NewProc("PeekNamedPipe")
-	procQueryPerformanceCounter   = modkernel32.NewProc("QueryPerformanceCounter")
-	procQueryPerformanceFrequency = modkernel32.NewProc("QueryPerformanceFrequency")
-	procReOpenFile                = modkernel32.NewProc("ReOpenFile")
-	procReadConsoleInputW         = modkernel32.NewProc("ReadConsoleInputW")
-	procReadConsoleW              = modkernel32.NewProc("ReadConsoleW")
-	procReadFile                  = modkernel32.NewProc("ReadFile")
-	procReadFileScatter           = modkernel32.NewProc("ReadFileScatter")
-	procSetConsoleCtrlHandler     = modkernel32.NewProc("SetConsoleCtrlHandler")
-	procTransactNamedPipe         = modkernel32.NewProc("TransactNamedPipe")
-	procWriteConsoleInputW        = modkernel32.NewProc("WriteConsoleInputW")
-	procWriteFile                 = modkernel32.NewProc("WriteFile")
-	procWriteFileGather           = modkernel32.NewProc("WriteFileGather")
-	proclstrcpynA                 = modkernel32.NewProc("lstrcpynA")
-	procwine_get_host_version     = modntdll.NewProc("wine_get_host_version")
-	procwine_get_version          = modntdll.NewProc("wine_get_version")
+	procCancelSynchronousIo             = modkernel32.NewProc("CancelSynchronousIo")
+	procCreateWaitableTimerExW          = modkernel32.NewProc("CreateWaitableTimerExW")
+	procGetHandleInformation            = modkernel32.NewProc("GetHandleInformation")
+	procGlobalMemoryStatusEx            = modkernel32.NewProc("GlobalMemoryStatusEx")
+	procPeekConsoleInputW               = modkernel32.NewProc("PeekConsoleInputW")
+	procPeekNamedPipe                   = modkernel32.NewProc("PeekNamedPipe")
+	procQueryPerformanceCounter         = modkernel32.NewProc("QueryPerformanceCounter")
+	procQueryPerformanceFrequency       = modkernel32.NewProc("QueryPerformanceFrequency")
+	procReOpenFile                      = modkernel32.NewProc("ReOpenFile")
+	procReadConsoleInputW               = modkernel32.NewProc("ReadConsoleInputW")
+	procReadConsoleW                    = modkernel32.NewProc("ReadConsoleW")
+	procReadFile                        = modkernel32.NewProc("ReadFile")
+	procReadFileScatter                 = modkernel32.NewProc("ReadFileScatter")
+	procSetConsoleCtrlHandler           = modkernel32.NewProc("SetConsoleCtrlHandler")
+	procTransactNamedPipe               = modkernel32.NewProc("TransactNamedPipe")
+	procWriteConsoleInputW              = modkernel32.NewProc("WriteConsoleInputW")
+	procWriteFile                       = modkernel32.NewProc("WriteFile")
+	procWriteFileGather                 = modkernel32.NewProc("WriteFileGather")
+	proclstrcpynA                       = modkernel32.NewProc("lstrcpynA")
+	procNtAssociateWaitCompletionPacket = modntdll.NewProc("NtAssociateWaitCompletionPacket")
+	procNtCancelWaitCompletionPacket    = modntdll.NewProc("NtCancelWaitCompletionPacket")
+	procNtCreateWaitCompletionPacket    = modntdll.NewProc("NtCreateWaitCompletionPacket")
+	procNtQueryObject                   = modntdll.NewProc("NtQueryObject")
+	procNtResumeProcess                 = modntdll.NewProc("NtResumeProcess")
+	procwine_get_host_version           = modntdll.NewProc("wine_get_host_version")
+	procwine_get_version                = modntdll.NewProc("wine_get_version")
 )
 
 func CancelSynchronousIo(thread windows.Handle) (err error) {
@@ -217,6 +222,48 @@ func WriteFileGather(h windows.Handle, segments *uint64, size uint32, reserved *
 func lstrcpyn(to *byte, from uintptr, size int32) (copied uintptr) {
 	r0, _, _ := syscall.SyscallN(proclstrcpynA.Addr(), uintptr(unsafe.Pointer(to)), uintptr(from), uintptr(size))
 	copied = uintptr(r0)
+	return
+}
+
+func ntAssociateWaitCompletionPacket(packet windows.Handle, port windows.Handle, object windows.Handle, key uintptr, overlapped uintptr, status uint32, bytes uintptr, signaled *byte) (ntstatus error) {
+	r0, _, _ := syscall.SyscallN(procNtAssociateWaitCompletionPacket.Addr(), uintptr(packet), uintptr(port), uintptr(object), uintptr(key), uintptr(overlapped), uintptr(status), uintptr(bytes), uintptr(unsafe.Pointer(signaled)))
+	if r0 != 0 {
+		ntstatus = windows.NTStatus(r0)
+	}
+	return
+}
+
+func ntCancelWaitCompletionPacket(packet windows.Handle, removeSignaled bool) (status uint32) {
+	var _p0 uint32
+	if removeSignaled {
+		_p0 = 1
+	}
+	r0, _, _ := syscall.SyscallN(procNtCancelWaitCompletionPacket.Addr(), uintptr(packet), uintptr(_p0))
+	status = uint32(r0)
+	return
+}
+
+func ntCreateWaitCompletionPacket(packet *windows.Handle, access uint32, attributes *windows.OBJECT_ATTRIBUTES) (ntstatus error) {
+	r0, _, _ := syscall.SyscallN(procNtCreateWaitCompletionPacket.Addr(), uintptr(unsafe.Pointer(packet)), uintptr(access), uintptr(unsafe.Pointer(attributes)))
+	if r0 != 0 {
+		ntstatus = windows.NTStatus(r0)
+	}
+	return
+}
+
+func ntQueryObject(h windows.Handle, class uint32, info *objectType, size uint32, needed *uint32) (ntstatus error) {
+	r0, _, _ := syscall.SyscallN(procNtQueryObject.Addr(), uintptr(h), uintptr(class), uintptr(unsafe.Pointer(info)), uintptr(size), uintptr(unsafe.Pointer(needed)))
+	if r0 != 0 {
+		ntstatus = windows.NTStatus(r0)
+	}
+	return
+}
+
+func NtResumeProcess(process windows.Handle) (ntstatus error) {
+	r0, _, _ := syscall.SyscallN(procNtResumeProcess.Addr(), uintptr(process))
+	if r0 != 0 {
+		ntstatus = windows.NTStatus(r0)
+	}
 	return
 }
 

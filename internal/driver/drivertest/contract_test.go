@@ -67,6 +67,11 @@ func TestErrors(t *testing.T) {
 	if !errors.Is(driver.ErrUnsupported, errors.ErrUnsupported) || errors.Is(driver.ErrUnsupported, driver.ErrCanceled) {
 		t.Error("ErrUnsupported does not match what it should, or more")
 	}
+	why := driver.Unsupported("too big")
+	if !errors.Is(why, driver.ErrUnsupported) || !errors.Is(why, errors.ErrUnsupported) || errors.Is(why, driver.ErrCanceled) ||
+		why.Error() != driver.ErrUnsupported.Error()+": too big" {
+		t.Errorf("%v does not match what it should, or more", why)
+	}
 	cause := errors.New("cause")
 	err := &driver.UnavailableError{Backend: "io_uring", Reason: "not permitted", Err: cause}
 	if !errors.Is(err, cause) || err.Error() != "io_uring is not available: not permitted: cause" {

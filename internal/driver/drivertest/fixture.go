@@ -156,7 +156,7 @@ func (f *fixture) returned(r *driver.Request) {
 		f.Errorf("%v came back with N = %d and no error", r.Kind, r.N)
 	case r.Err == driver.ErrCanceled && r.N != 0:
 		f.Errorf("%v was cancelled before it did anything, and did %d", r.Kind, r.N)
-	case r.Err != nil && r.Err != driver.ErrCanceled && r.Err != driver.ErrUnsupported && !system:
+	case r.Err != nil && r.Err != driver.ErrCanceled && !errors.Is(r.Err, driver.ErrUnsupported) && !system:
 		f.Errorf("%v came back with an error of type %T: %v", r.Kind, r.Err, r.Err)
 	case r.Kind.Transfers() && r.N > r.Wanted():
 		f.Errorf("%v moved %d of %d bytes", r.Kind, r.N, r.Wanted())

@@ -14,7 +14,7 @@ import (
 )
 
 func platformTests() []test {
-	return slices.Concat(rwTests, handleTests, syncTests, pathTests, waitTests)
+	return slices.Concat(rwTests, handleTests, syncTests, pathTests, waitTests, signalTests)
 }
 
 // openHandles: Windows has no list of a process's own handles that tells ours from the runtime's. Goroutines are counted.

@@ -17,7 +17,9 @@ import (
 var waitTests = []test{
 	{name: "Poll", run: poll},
 	{name: "PollWaits", run: pollWaits},
+	{name: "PollHangUpAlone", run: pollHangUp},
 	{name: "Law3CancelPoll", run: cancelPoll},
+	{name: "Law3CancelPollRace", run: cancelPollRace},
 	{name: "Law3CancelBeforeSubmitOfWaits", run: cancelBeforeWaits},
 	{name: "Law8BadPolls", run: badPolls},
 	{name: "NonblockingReadWaits", run: nonblockingRead},
@@ -64,6 +66,56 @@ func pollWaits(f *fixture) {
 			f.Fatalf("left in the pipe: %q", s)
 		}
 	}
+}
+
+// pollHangUp: an end that hangs up is reported to a poll that asks for nothing else, and data is not.
+func pollHangUp(f *fixture) {
+	r, w := f.pipe()
+	q := &driver.Request{Kind: driver.Poll, FD: r}
+	f.start(q)
+	f.put(w, "x")
+	f.stay(q)
+	f.cancel(q)
+	f.canceled(q)
+	again(q)
+	f.start(q)
+	f.stay(q)
+	f.closeHandle(w)
+	if f.await(q); q.N != unix.POLLHUP || q.Err != nil {
+		f.Errorf("%#x, %v", q.N, q.Err)
+	}
+}
+
+// cancelPollRace: data comes while the poll is cancelled. It is reported, or was cancelled, and a later poll finds it.
+func cancelPollRace(f *fixture) {
+	r, w := f.pipe()
+	ready := 0
+	for i := range 1000 {
+		q := &driver.Request{Kind: driver.Poll, FD: r, Arg: unix.POLLIN}
+		f.start(q)
+		f.flush()
+		done := make(chan error, 1)
+		go func() { done <- put(w, "x") }()
+		for range i % 7 {
+			runtime.Gosched()
+		}
+		f.cancel(q)
+		f.await(q)
+		if err := <-done; err != nil {
+			f.Fatal(err)
+		}
+		switch {
+		case q.Err == nil && q.N == unix.POLLIN:
+			ready++
+		case q.Err != driver.ErrCanceled:
+			f.Fatalf("%#x, %v", q.N, q.Err)
+		}
+		f.must(&driver.Request{Kind: driver.Poll, FD: r, Arg: unix.POLLIN}, unix.POLLIN)
+		if s, err := take(r, 2); s != "x" || err != nil {
+			f.Fatalf("%q, %v", s, err)
+		}
+	}
+	f.Logf("%d of 1000 were faster than their cancel", ready)
 }
 
 func cancelPoll(f *fixture) {

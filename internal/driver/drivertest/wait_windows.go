@@ -1,9 +1,11 @@
 package drivertest
 
 import (
+	"errors"
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -37,10 +39,20 @@ const (
 	pollOut = 0x004
 	pollErr = 0x008
 	pollHup = 0x010
+
+	pollRdHup = 0x2000
 )
 
 func pollOf(h driver.Handle, events uint32) *driver.Request {
 	return &driver.Request{Kind: driver.Poll, FD: h, Arg: events}
+}
+
+// sockets are those that are open. A number that was closed may be another handle's, and must not be closed again.
+var sockets = map[windows.Handle]bool{}
+
+func closeSocket(s windows.Handle) error {
+	delete(sockets, s)
+	return windows.Closesocket(s)
 }
 
 // socket makes a TCP socket, which the driver knows if attached is set.
@@ -55,7 +67,12 @@ func (f *fixture) socket(attached bool) windows.Handle {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Cleanup(func() { windows.Closesocket(s) })
+	sockets[s] = true
+	f.Cleanup(func() {
+		if sockets[s] {
+			closeSocket(s)
+		}
+	})
 	if attached {
 		if err := f.d.Attach(driver.Handle(s)); err != nil {
 			f.Fatal(err)
@@ -121,6 +138,8 @@ func pollSocket(f *fixture) {
 	if f.await(q); q.N != pollIn || q.Err != nil { // a read would not wait
 		f.Errorf("the peer has shut down: %#x, %v", q.N, q.Err)
 	}
+	f.must(pollOf(s, pollIn|pollRdHup), pollIn|pollRdHup) // to whom it asks for it
+	f.must(pollOf(s, pollRdHup), pollRdHup)
 	h, peer = f.connection(true)
 	for _, events := range []uint32{0, pollIn} {
 		q := pollOf(driver.Handle(h), events)
@@ -206,7 +225,7 @@ func pollClosed(f *fixture) {
 		q := pollOf(driver.Handle(s), pollIn)
 		f.start(q)
 		f.stay(q)
-		if err := windows.Closesocket(s); err != nil {
+		if err := closeSocket(s); err != nil {
 			f.Fatal(err)
 		}
 		f.await(q)
@@ -274,10 +293,27 @@ func pollFile(f *fixture) {
 
 func pollUnsupported(f *fixture) {
 	_, w := f.pipe()
-	f.fails(pollOf(w, pollOut), driver.ErrUnsupported)
-	r, _ := f.messagePipe()
-	f.fails(pollOf(r, pollIn), driver.ErrUnsupported)
-	f.fails(pollOf(f.openFile("NUL", os.O_RDWR), pollIn), driver.ErrUnsupported)
+	messages, _ := f.messagePipe()
+	for _, c := range []struct {
+		h      driver.Handle
+		events uint32
+		why    string
+	}{
+		{w, pollOut, "when a pipe has room"},
+		{w, 0, ""},
+		{messages, pollIn, "an empty message"},
+		{f.openFile("NUL", os.O_RDWR), pollIn, "this is none"},
+	} {
+		r := pollOf(c.h, c.events)
+		if f.fails(r, driver.ErrUnsupported); !saysWhy(r.Err, c.why) {
+			f.Errorf("%v; want %q", r.Err, c.why)
+		}
+	}
+}
+
+// saysWhy reports whether err is ErrUnsupported with a reason that has why in it.
+func saysWhy(err error, why string) bool {
+	return errors.Is(err, driver.ErrUnsupported) && errors.Is(err, errors.ErrUnsupported) && strings.Contains(err.Error(), why)
 }
 
 // manyPolls: several at a time, for different events.

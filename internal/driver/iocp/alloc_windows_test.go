@@ -66,6 +66,11 @@ func TestTransfersDoNotAllocate(t *testing.T) {
 		if err := d.Attach(driver.Handle(socket)); err != nil {
 			t.Fatal(err)
 		}
+		event, err := windows.CreateEvent(nil, 1, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer windows.CloseHandle(event)
 		for name, r := range map[string]*driver.Request{
 			"Read":                 {Kind: driver.Read, FD: h, Buf: make([]byte, fileBytes)},
 			"Readv":                {Kind: driver.Readv, FD: h, Ext: &driver.Ext{Vec: whole}},
@@ -73,10 +78,11 @@ func TestTransfersDoNotAllocate(t *testing.T) {
 			"Readv, half of pages": {Kind: driver.Readv, FD: driver.Handle(direct.N), Ext: &driver.Ext{Vec: halves}},
 			"Writev":               {Kind: driver.Writev, FD: driver.Handle(direct.N), Ext: &driver.Ext{Vec: whole}},
 			"Poll":                 {Kind: driver.Poll, FD: driver.Handle(socket), Arg: pollOut},
+			"Poll of an event":     {Kind: driver.Poll, FD: driver.Handle(event), Arg: pollIn},
 		} {
 			want := r.Wanted()
 			if r.Kind == driver.Poll {
-				want = pollOut
+				want = int(r.Arg)
 			}
 			if n := testing.AllocsPerRun(200, func() { do(r) }); n != 0 || r.N != want || r.Err != nil {
 				t.Errorf("owned %v: %s: %v allocations, %d, %v", owned, name, n, r.N, r.Err)

@@ -50,6 +50,10 @@ type block struct {
 	stop         chan struct{}  // closed by a cancel; nil: it waits for nothing that is ours
 	thread       windows.Handle // the one that is in a call which can be interrupted; 0: none
 	event        windows.Handle // made when first needed, kept until Close
+	waiter       *waiter        // who waits for object
+	object       windows.Handle // a duplicate of the handle: its number may be another's before the wait begins
+
+	packet windows.Handle // a wait completion packet: as event
 }
 
 // place is where a block is, and so who brings its request back.

@@ -13,6 +13,8 @@
 // A transfer of several buffers is one call in any case: of their pages as they are, if ReadFileScatter and WriteFileGather take them
 // (unbuffered files, whole pages), else of a buffer that the block keeps for that.
 //
+// A Poll of what is signalled (events, processes, consoles) takes neither: signal_windows.go.
+//
 // # Blocks
 //
 // Each request in flight has a block, which begins with its OVERLAPPED. Blocks are pinned, pooled and never given back to the

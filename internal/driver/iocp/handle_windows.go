@@ -18,6 +18,7 @@ type traits struct {
 	pipe     bool           // a named or anonymous pipe
 	screen   *screen        // a console, as it is written to; nil: it is none
 	socket   windows.Handle // as AFD knows it; 0: it is none
+	signals  bool           // waiting for it is no I/O: an event, a process, a console's input
 	direct   bool           // opened with FILE_FLAG_NO_BUFFERING
 	appends  bool           // writes go to the end of the file wherever they are told to go
 	skips    bool           // a call that succeeds at once posts no packet
@@ -119,7 +120,7 @@ func (d *Driver) Detach(h driver.Handle) error {
 	if err := win32.Detach(w); err != nil {
 		switch err {
 		case windows.ERROR_INVALID_FUNCTION, windows.ERROR_CALL_NOT_IMPLEMENTED, windows.ERROR_NOT_SUPPORTED, windows.ERROR_INVALID_PARAMETER:
-			return driver.ErrUnsupported
+			return errNoDetach
 		case windows.ERROR_INVALID_HANDLE:
 			d.handles.forget(w)
 		}
@@ -129,6 +130,8 @@ func (d *Driver) Detach(h driver.Handle) error {
 	d.handles.forget(w)
 	return nil
 }
+
+var errNoDetach = driver.Unsupported("this system binds a handle to its port for good, as Windows does before 8.1, and Wine")
 
 // detached takes note that what had traits t is on the port no more, nor are its registered duplicates.
 func (d *Driver) detached(t *traits) {
@@ -210,15 +213,17 @@ func (t *traits) describe(h windows.Handle) {
 		t.appends = win32.AppendsOnly(h)
 		mode, err := win32.Mode(h)
 		t.direct = err == nil && mode&windows.FILE_NO_INTERMEDIATE_BUFFERING != 0
-	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
-		t.plain = true
-		if t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil; !t.pipe {
-			t.socket, _ = win32.BaseSocket(h)
-		}
 	case windows.FILE_TYPE_CHAR:
 		var mode uint32
 		if windows.GetConsoleMode(h, &mode) == nil {
 			t.screen = newScreen()
+		}
+		var records uint32
+		t.signals = windows.GetNumberOfConsoleInputEvents(h, &records) == nil
+	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
+		t.plain = true
+		if t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil; !t.pipe {
+			t.socket, _ = win32.BaseSocket(h)
 		}
 	}
 }

@@ -42,6 +42,7 @@ type Driver struct {
 	handles   handles
 	positions positions
 	afd       afd
+	packets   *waitPackets // nil: the system has none
 	workers
 }
 
@@ -62,6 +63,9 @@ func Open(o driver.Options) (*Driver, error) {
 		return nil, err
 	}
 	d.port = port
+	if win32.HasWaitPackets() {
+		d.packets = &systemPackets
+	}
 	return d, nil
 }
 
@@ -187,7 +191,11 @@ func (d *Driver) cancel(b *block) {
 		b.r.Err = driver.ErrCanceled
 		d.keep(d.release(b))
 	case pending:
-		d.cancelPending(b)
+		if b.signals {
+			d.cancelSignal(b)
+		} else {
+			d.cancelPending(b)
+		}
 	case onWorker:
 		d.cancelJob(b)
 	}
@@ -206,7 +214,13 @@ func (d *Driver) cancelPending(b *block) {
 }
 
 // cancelIO is CancelIoEx. ERROR_NOT_FOUND says that the call has ended, or is about to: its packet comes all the same.
-func (b *block) cancelIO(h windows.Handle) error { return windows.CancelIoEx(h, &b.ov) }
+// Who waits for a signal on a thread of his own waits for an event as well.
+func (b *block) cancelIO(h windows.Handle) error {
+	if b.signals {
+		return windows.SetEvent(b.event)
+	}
+	return windows.CancelIoEx(h, &b.ov)
+}
 
 // RegisterBuffers implements driver.Driver.
 func (d *Driver) RegisterBuffers(bufs [][]byte) error {
@@ -257,8 +271,10 @@ func (d *Driver) Close() error {
 	retire(d.files)
 	d.afd.close()
 	for _, b := range d.blocks {
-		if b.event != 0 {
-			windows.CloseHandle(b.event)
+		for _, h := range []windows.Handle{b.event, b.packet} {
+			if h != 0 {
+				windows.CloseHandle(h)
+			}
 		}
 	}
 	d.pin.Unpin()

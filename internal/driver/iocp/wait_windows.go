@@ -18,18 +18,29 @@ const (
 	pollOut = 0x004
 	pollErr = 0x008
 	pollHup = 0x010
+
+	pollRdHup = 0x2000 // Linux: the peer will send no more
 )
 
 // startPoll waits for a socket by a poll of AFD's, and for data in a pipe by a read of no bytes, as libuv does: it ends when there is
 // something, and takes nothing. Nothing tells when a pipe has room, and from a pipe of messages such a read would take an empty one. A file is
-// always ready.
+// always ready. What is no file is signalled, see signal_windows.go.
 func (d *Driver) startPoll(r *driver.Request) bool {
 	d.lock()
 	defer d.unlock()
 	t, ok := d.target(r.FD)
-	switch {
-	case !ok, !isHandle(t.h):
+	if !ok || !isHandle(t.h) {
 		r.Err = windows.ERROR_INVALID_HANDLE
+		return true
+	}
+	if !t.known {
+		if r.Err = t.identify(); r.Err != nil {
+			return true
+		}
+	}
+	switch {
+	case t.signals:
+		return d.startSignal(r, t)
 	case !t.known, t.pipe && !t.attached: // it may wait until it answers
 		d.toWorker(r, t, true)
 		return false
@@ -53,14 +64,17 @@ func (d *Driver) startPoll(r *driver.Request) bool {
 
 // execPoll does the same and waits.
 func execPoll(d *Driver, b *block) (int, error) {
-	if err := win32.IsOpen(b.h); err != nil {
+	if err := b.identify(); err != nil {
 		return 0, err
 	}
 	if !b.known {
 		b.describe(b.h)
 	}
-	if b.disk {
+	switch {
+	case b.disk:
 		return int(b.r.Arg) & (pollIn | pollOut), nil
+	case b.signals:
+		return execSignal(d, b)
 	}
 	h, err := d.watched(b.target, b.r.Arg)
 	if err == nil {
@@ -87,18 +101,29 @@ func (d *Driver) watched(t target, events uint32) (windows.Handle, error) {
 	switch {
 	case t.socket != 0:
 		return d.afd.open(d.port)
-	case !t.pipe || events&pollOut != 0:
-		return 0, driver.ErrUnsupported
+	case !t.pipe:
+		return 0, errNoPoll
+	case events&pollOut != 0:
+		return 0, errNoPollOut
+	case events&pollIn == 0:
+		return 0, errNoPollHangUp
 	}
 	var state uint32
 	if err := windows.GetNamedPipeHandleState(t.h, &state, nil, nil, nil, nil, 0); err != nil {
 		return 0, err
 	}
 	if state&windows.PIPE_READMODE_MESSAGE != 0 {
-		return 0, driver.ErrUnsupported
+		return 0, errNoPollMessages
 	}
 	return t.h, nil
 }
+
+var (
+	errNoPoll         = driver.Unsupported("sockets, files, pipes and what is signalled can be waited for, and this is none of them")
+	errNoPollHangUp   = driver.Unsupported("the system tells of a pipe only when there is something to read, a hang-up included")
+	errNoPollOut      = driver.Unsupported("the system does not tell when a pipe has room")
+	errNoPollMessages = driver.Unsupported("to wait for data would take an empty message from this pipe, which is read in message mode")
+)
 
 // watch makes the call. Rule: b.poll and b.ov are the system's until the completion; the block is pinned.
 func (b *block) watch(event windows.Handle) error {
@@ -118,6 +143,7 @@ func (b *block) watch(event windows.Handle) error {
 
 var afdEvents = []struct{ poll, afd uint32 }{
 	{pollIn, win32.AFDReceive | win32.AFDAccept | win32.AFDDisconnect},
+	{pollRdHup, win32.AFDDisconnect},
 	{pollPri, win32.AFDReceiveExpedited},
 	{pollOut, win32.AFDSend},
 }
@@ -126,6 +152,8 @@ var afdEvents = []struct{ poll, afd uint32 }{
 // will not wait.
 func (b *block) ready(errno syscall.Errno) (events int, _ syscall.Errno) {
 	switch {
+	case b.signals && errno == 0:
+		return pollIn, 0
 	case b.pipe && (errno == windows.ERROR_BROKEN_PIPE || errno == windows.ERROR_PIPE_NOT_CONNECTED):
 		return pollHup, 0
 	case errno != 0:

@@ -16,7 +16,9 @@ import (
 type workers struct {
 	mu      sync.Mutex // its own, in both modes
 	lanes   [laneCount]lane
-	helpers int        // in interrupt and in postLater
+	helpers int        // in interrupt, in postOrLater, and in runWaiter
+	waiters []*waiter  // each has a goroutine
+	closing bool       // the last waiter is to end as well
 	ended   *sync.Cond // one of all these goroutines has
 }
 
@@ -55,6 +57,7 @@ const (
 	noJob   job = iota
 	queued      // in its lane's queue
 	running     // with a worker
+	waited      // with a waiter
 	over        // its packet is on the way
 )
 
@@ -79,7 +82,7 @@ func (w *workers) init(max int) {
 func (w *workers) threads() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.running()
+	return w.running() + len(w.waiters)
 }
 
 // running is how many workers there are. The lock is held.
@@ -94,6 +97,10 @@ func (w *workers) running() (n int) {
 func (w *workers) wait() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.closing = true
+	for _, g := range w.waiters {
+		windows.SetEvent(g.call)
+	}
 	for w.running()+w.helpers > 0 {
 		w.ended.Wait()
 	}
@@ -216,16 +223,12 @@ func (d *Driver) cancelJob(b *block) {
 }
 
 func (d *Driver) cancelJobLocked(b *block) {
-	w := &d.workers
 	switch b.job {
 	case queued:
 		b.lane.queue.remove(b)
 		b.job = over
 		b.r.Err = driver.ErrCanceled
-		if !d.post(b) {
-			w.helpers++
-			go d.postLater(b)
-		}
+		d.postOrLater(b)
 	case running:
 		b.canceling = true
 		if b.stop != nil {
@@ -233,15 +236,25 @@ func (d *Driver) cancelJobLocked(b *block) {
 			b.stop = nil
 		}
 		d.startInterrupt(b)
+	case waited:
+		b.canceling = true
+		windows.SetEvent(b.waiter.call)
 	}
 }
 
-func (d *Driver) postLater(b *block) {
-	d.postAtLast(b)
-	d.workers.mu.Lock()
-	d.workers.helpers--
-	d.workers.ended.Broadcast()
-	d.workers.mu.Unlock()
+// postOrLater posts b, and doesn't wait until the system has memory for that. workers.mu is held.
+func (d *Driver) postOrLater(b *block) {
+	if d.post(b) {
+		return
+	}
+	d.workers.helpers++
+	go func() {
+		d.postAtLast(b)
+		d.workers.mu.Lock()
+		d.workers.helpers--
+		d.workers.ended.Broadcast()
+		d.workers.mu.Unlock()
+	}()
 }
 
 // stoppable returns a channel that is closed when b, which the caller carries out, is cancelled; nil if it has been.

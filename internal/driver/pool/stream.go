@@ -58,7 +58,7 @@ const always = unix.POLLERR | unix.POLLHUP | unix.POLLNVAL
 func eventsOf(r *driver.Request) uint32 {
 	switch {
 	case r.Kind == driver.Poll:
-		return r.Arg & 0xffff
+		return r.Arg&askable | unix.POLLERR | unix.POLLHUP // which come unasked, but an empty question would not be asked at all
 	case inLine(r.Kind):
 		return directionEvents[direction(r.Kind)]
 	case r.State.Slot&outward != 0:

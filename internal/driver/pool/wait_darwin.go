@@ -7,6 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// askable are the events of a Poll that every system's poll(2) knows. Higher ones mean something else on each: 0x2000 is POLLRDHUP on Linux,
+// and POLLINIGNEOF on FreeBSD.
+const askable = 0x1ff
+
 // sendsWithoutBlocking: send(2) ignores MSG_DONTWAIT here.
 const sendsWithoutBlocking = false
 

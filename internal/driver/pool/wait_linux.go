@@ -2,6 +2,9 @@ package pool
 
 import "golang.org/x/sys/unix"
 
+// askable are the events of a Poll that poll(2) and epoll(7) know.
+const askable = 0xffff
+
 func pollSystem(fds []unix.PollFd, timeoutMillis int) (int, error) {
 	return unix.Poll(fds, timeoutMillis)
 }

@@ -2,6 +2,7 @@
 package win32test
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -106,4 +107,65 @@ func Untouched(size int) (memory []byte, free func(), err error) {
 	}
 	memory = unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), size)
 	return memory, func() { windows.VirtualFree(at, 0, windows.MEM_RELEASE) }, nil
+}
+
+var (
+	kernel32            = windows.NewLazySystemDLL("kernel32.dll")
+	procCreateSemaphore = kernel32.NewProc("CreateSemaphoreW")
+	procRelease         = kernel32.NewProc("ReleaseSemaphore")
+	procSetTimer        = kernel32.NewProc("SetWaitableTimer")
+	procFreeConsole     = kernel32.NewProc("FreeConsole")
+	procAllocConsole    = kernel32.NewProc("AllocConsole")
+	procWriteInput      = kernel32.NewProc("WriteConsoleInputW")
+)
+
+// CreateSemaphore makes a semaphore that count waits find free, and at most limit.
+func CreateSemaphore(count, limit int32) (windows.Handle, error) {
+	h, _, err := procCreateSemaphore.Call(0, uintptr(count), uintptr(limit), 0)
+	if h == 0 {
+		return 0, err
+	}
+	return windows.Handle(h), nil
+}
+
+// ReleaseSemaphore lets count more waits through.
+func ReleaseSemaphore(h windows.Handle, count int32) error {
+	if ok, _, err := procRelease.Call(uintptr(h), uintptr(count), 0); ok == 0 {
+		return err
+	}
+	return nil
+}
+
+// SetTimer has a waitable timer expire in d, and then every period milliseconds, if that is not 0.
+func SetTimer(h windows.Handle, d time.Duration, period int32) error {
+	due := -int64(d / 100) // in 100 ns; negative: from now
+	if ok, _, err := procSetTimer.Call(uintptr(h), uintptr(unsafe.Pointer(&due)), uintptr(period), 0, 0, 0); ok == 0 {
+		return err
+	}
+	return nil
+}
+
+// NewConsole gives this process a console of its own, instead of the one that it may have.
+func NewConsole() error {
+	procFreeConsole.Call()
+	if ok, _, err := procAllocConsole.Call(); ok == 0 {
+		return err
+	}
+	return nil
+}
+
+// PressKey has a console's input say that the key of a character was pressed.
+func PressKey(console windows.Handle, char rune) error {
+	record := struct { // INPUT_RECORD with a KEY_EVENT_RECORD
+		kind, _            uint16
+		down               int32
+		repeat, code, scan uint16
+		char               uint16
+		control            uint32
+	}{kind: 1, down: 1, repeat: 1, char: uint16(char)}
+	var n uint32
+	if ok, _, err := procWriteInput.Call(uintptr(console), uintptr(unsafe.Pointer(&record)), 1, uintptr(unsafe.Pointer(&n))); ok == 0 {
+		return err
+	}
+	return nil
 }

@@ -1,0 +1,65 @@
+//go:build unix
+
+package ringport_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/ringport/ringport"
+)
+
+// A command is given a tenth of a second. It has left a process behind that holds its output open, which package exec would wait for; here
+// both are killed, and what was said by then is there.
+func ExampleManager_RunCmdTree() {
+	m, err := ringport.New(ringport.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	var out strings.Builder
+	cmd := exec.Command("/bin/sh", "-c", "sleep 600 & echo started; wait")
+	cmd.Stdout = &out
+	err = m.RunCmdTree(ctx, cmd)
+	fmt.Print(out.String())
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), cmd.ProcessState)
+	// Output:
+	// started
+	// true signal: killed
+}
+
+// A wait for a process ends with its context; the process goes on, and another wait gets its status.
+func ExampleManager_WaitProcess() {
+	m, err := ringport.New(ringport.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	cmd := exec.Command("/bin/sh", "-c", "read line; exit 7")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	_, err = m.WaitProcess(ctx, cmd.Process.Pid)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+
+	in.Close()
+	status, err := m.WaitProcess(context.Background(), cmd.Process.Pid)
+	fmt.Println(status, err)
+	cmd.Process.Release()
+	// Output:
+	// true
+	// exit status 7 <nil>
+}

@@ -1,0 +1,80 @@
+package ringport
+
+import (
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// newSignal makes what is signalled between set and clear, each of which may be called several times: an eventfd.
+func newSignal(t testing.TB) bell {
+	t.Helper()
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bell{Handle(fd), new([8]byte)}
+}
+
+var oneMore = [8]byte{1}
+
+func (s bell) set() error {
+	_, err := syscall.Write(int(s.h), oneMore[:])
+	return err
+}
+
+func (s bell) clear() error {
+	if _, err := syscall.Read(int(s.h), s.buf[:]); err != syscall.EAGAIN {
+		return err
+	}
+	return nil
+}
+
+// signalsMost is how many of n signals this process can have.
+func signalsMost(t *testing.T, n int) int {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	const others = 500
+	return min(n, int(min(limit.Cur, 1<<30))-others)
+}
+
+// TestWatch_PeerShutsDown: HangUp of a socket, beside what there is to read, and to who asks for nothing else.
+func TestWatch_PeerShutsDown(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		a, b, err := newDuplex()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeRaw(a)
+		defer closeRaw(b)
+		_, hangUps := watch(t, m, a, HangUp, OneShot)
+		r, calls := watch(t, m, a, Readable, Persistent)
+		put(t, b, "the last")
+		if ready := receive(t, m, calls); ready != Readable {
+			t.Errorf("%v", ready)
+		}
+		quiet(t, m)
+		if len(hangUps) != 0 {
+			t.Errorf("%v", <-hangUps)
+		}
+		if err := unix.Shutdown(int(b), unix.SHUT_WR); err != nil {
+			t.Fatal(err)
+		}
+		if ready := receive(t, m, hangUps); ready != HangUp {
+			t.Errorf("%v", ready)
+		}
+		for ready := Readable; ready != Readable|HangUp; ready = receive(t, m, calls) {
+			if ready != Readable {
+				t.Fatalf("%v", ready)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
