@@ -37,7 +37,7 @@ type worker struct {
 	goroutine int64 // its number, to tell whether Close is called from one of its callbacks
 	hasTurn   bool
 	leftFree  bool // nobody could take the turn from it
-	calling   *Op // whose callback it runs
+	calling   *Op  // whose callback it runs
 	turn      chan struct{}
 	batch     []*driver.Request
 	calls     fifo[*Op]      // collected, for the list
