@@ -190,7 +190,7 @@ func (t *inotify) handle(dir *watchedDir, name []byte, mask, cookie uint32) erro
 		return t.emit(DirWrite, dir.join(name), "")
 	case mask&unix.IN_ATTRIB != 0:
 		err := t.emit(DirAttribute, dir.join(name), "")
-		if err == nil && isDir && t.recursive && dir.children[string(name)] == nil { // it may not have been readable
+		if err == nil && isDir && t.recursive && dir.isUnwatched(name) { // it may not have been readable
 			err = t.enter(dir, string(name), true)
 		}
 		return err

@@ -49,11 +49,10 @@ func collide(t testing.TB, dir, outside string, seed uint64, operations int) {
 
 func TestWatchDir_Collisions(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
-		m := open(t, c)
 		for seed := range uint64(20) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				dir, outside := t.TempDir(), t.TempDir()
-				r := replayDuring(t, m, dir, func() { collide(t, dir, outside, seed, 2000) })
+				r := replayDuring(t, open(t, c), dir, func() { collide(t, dir, outside, seed, 2000) })
 				r.check(t)
 				t.Logf("%d names at the end, %d rescans", len(r.top.paths()), r.rescans)
 			})

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // replay is what somebody knows of a directory who applies events to what he listed last.
@@ -147,8 +148,9 @@ func replayDuring(t testing.TB, m *Manager, dir string, work func()) *replay {
 		if r.apply(t, e); e.Op == DirRescan && r.rescans == 1 {
 			go func() {
 				work()
-				close(worked)
 				mark(0)
+				close(worked)
+				os.Chtimes(filepath.Join(dir, marker(0)), time.Time{}, time.Now()) // wakes the loop
 			}()
 		}
 		if over && e.Op == DirCreate && e.Name == marker(last) {
@@ -209,7 +211,9 @@ func churnDirs(dirs []string, name string, random *rand.Rand) ([]string, error) 
 	}
 	dirs = append(dirs, made, filepath.Join(made, "below"))
 	victim := dirs[random.IntN(len(dirs))]
-	within := func(dir string) bool { return dir == victim || strings.HasPrefix(dir, victim+string(filepath.Separator)) }
+	within := func(dir string) bool {
+		return dir == victim || strings.HasPrefix(dir, victim+string(filepath.Separator))
+	}
 	switch {
 	case victim == dirs[0]:
 	case random.IntN(4) == 0:

@@ -11,9 +11,10 @@ import (
 // The tree of watched directories. Its invariant: every directory that was reported and is watched is in it, under the path that it was last
 // reported with. Paths are relative to the top, whose own is empty.
 
-// watchedDir is a directory with a watch, or one that had one and is gone.
+// watchedDir is a directory with a watch, or the place of one that was not there when it was to be watched: events that are still to come will
+// tell what has become of it, and until then it is fresh.
 type watchedDir struct {
-	wd       int32
+	wd       int32 // noWatch: without one
 	parent   *watchedDir
 	path     string
 	children map[string]*watchedDir
@@ -42,6 +43,12 @@ func (d *watchedDir) join(name []byte) string {
 	return d.path + "/" + string(name)
 }
 
+// isUnwatched reports whether the directory called name in d, if it is one, has no watch.
+func (d *watchedDir) isUnwatched(name []byte) bool {
+	c := d.children[string(name)]
+	return c == nil || c.wd == noWatch
+}
+
 // takeListed reports whether the listing of d has reported name, and so has reported what an event says now that name was created.
 func (d *watchedDir) takeListed(name []byte) bool {
 	_, ok := d.listed[string(name)]
@@ -52,7 +59,7 @@ func (d *watchedDir) takeListed(name []byte) bool {
 }
 
 // isFresh reports whether d may be another directory than the current event is about, or may have been listed after it.
-func (t *inotify) isFresh(d *watchedDir) bool { return t.at < d.fence }
+func (t *inotify) isFresh(d *watchedDir) bool { return t.at < d.fence || d.wd == noWatch }
 
 // isFreshBelow is isFresh for d, which may be nil, and all below it.
 func (t *inotify) isFreshBelow(d *watchedDir) bool {
@@ -134,42 +141,39 @@ func (t *inotify) enter(parent *watchedDir, name string, report bool) error {
 	if err := t.over(); err != nil { // a large tree takes its time
 		return err
 	}
-	path := parent.join([]byte(name))
-	wd, err := t.watch(path)
+	d := &watchedDir{wd: noWatch, parent: parent, path: parent.join([]byte(name))}
+	t.adopt(parent, name, d)
+	wd, err := t.watch(d.path)
 	if err != nil {
-		return t.unwatched(parent, err)
+		return t.unwatched(err)
 	}
 	if other := t.dirs[int32(wd)]; other != nil {
-		// A directory has one place. It is here now, so that events that are still to come tell how it got away from there.
-		for d := parent; d != nil; d = d.parent {
-			if d == other { // below itself: by a bind mount, or for the moment
-				t.freshen(parent)
+		for above := parent; above != nil; above = above.parent {
+			if above == other { // below itself: by a bind mount, or for the moment
 				return nil
 			}
 		}
-		t.freshen(other.parent)
-		t.forget(other)
+		// A directory has one place, and it is here now. Events that are still to come will tell what there is at the other one.
+		t.unwatch(other)
 		if report {
 			if err := t.emit(DirRemove, other.path, ""); err != nil {
 				return err
 			}
 		}
-		if wd, err = t.watch(path); err != nil {
-			return t.unwatched(parent, err)
+		if wd, err = t.watch(d.path); err != nil {
+			return t.unwatched(err)
 		}
 	}
-	d := &watchedDir{wd: int32(wd), parent: parent, path: path}
+	d.wd = int32(wd)
 	t.dirs[d.wd] = d
-	t.adopt(parent, name, d)
 	t.freshen(d)
 	return t.list(d, report)
 }
 
-// unwatched is what an error means that keeps a directory below parent from being watched.
-func (t *inotify) unwatched(parent *watchedDir, err error) error {
+// unwatched is what an error means that keeps a directory from being watched.
+func (t *inotify) unwatched(err error) error {
 	switch {
-	case isGone(err): // by now; events will tell
-		t.freshen(parent)
+	case isGone(err): // by now
 		if id, err := t.topNow(); err != nil || id != t.topID {
 			return ErrDirGone // or one above it: its path leads elsewhere
 		}
@@ -223,7 +227,7 @@ func (t *inotify) unlisted(d *watchedDir, err error) error {
 	if d == t.top {
 		return err
 	}
-	return t.unwatched(d.parent, err)
+	return t.unwatched(err)
 }
 
 // appear reports a new name, and enters it if it is a directory.
@@ -242,7 +246,7 @@ func (t *inotify) appear(dir *watchedDir, name []byte, isDir bool) error {
 
 // vanish reports that a name is no more, and forgets what was below it.
 func (t *inotify) vanish(dir *watchedDir, name []byte) error {
-	if dir.wd == noWatch { // and so it has been reported that dir is no more
+	if dir.wd == noWatch { // it is reported, or will be, that dir is not there any more
 		return nil
 	}
 	dir.takeListed(name)
@@ -252,17 +256,23 @@ func (t *inotify) vanish(dir *watchedDir, name []byte) error {
 	return t.emit(DirRemove, dir.join(name), "")
 }
 
-// forget ends the watches of d and all below it.
+// forget ends the watches of d and all below it, and takes it out of the tree.
 func (t *inotify) forget(d *watchedDir) {
+	t.unwatch(d)
+	delete(d.parent.children, d.name())
+}
+
+// unwatch ends the watches of d and all below it.
+func (t *inotify) unwatch(d *watchedDir) {
 	for _, c := range d.children {
-		t.forget(c)
+		t.unwatch(c)
 	}
+	d.children, d.listed = nil, nil
 	if d.wd != noWatch {
 		delete(t.dirs, d.wd)
 		unix.InotifyRmWatch(t.fd, uint32(d.wd)) // EINVAL, if the directory is gone
+		d.wd = noWatch
 	}
-	t.disown(d)
-	d.wd = noWatch
 }
 
 func (t *inotify) adopt(parent *watchedDir, name string, d *watchedDir) {
@@ -272,8 +282,6 @@ func (t *inotify) adopt(parent *watchedDir, name string, d *watchedDir) {
 	parent.children[name] = d
 	d.parent = parent
 }
-
-func (t *inotify) disown(d *watchedDir) { delete(d.parent.children, d.name()) }
 
 // name is the last part of d's path.
 func (d *watchedDir) name() string {
@@ -303,7 +311,7 @@ func (t *inotify) move(from move, dir *watchedDir, name []byte, isDir bool) erro
 		t.forget(replaced)
 	}
 	if d != nil {
-		t.disown(d)
+		delete(from.dir.children, from.name)
 		t.adopt(dir, dir.moved.name, d)
 		d.setPath(path)
 	}
