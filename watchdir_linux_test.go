@@ -11,6 +11,11 @@ import (
 
 const watchedFiles = 100_000
 
+const (
+	movesWatched = true
+	lagLoses     = false
+)
+
 func isBusy(error) bool { return false }
 
 // collide makes, renames and removes files and directories of a few names, from several goroutines, so that nothing stays where it was for long.
@@ -52,7 +57,7 @@ func TestWatchDir_Collisions(t *testing.T) {
 		for seed := range uint64(20) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				dir, outside := t.TempDir(), t.TempDir()
-				r := replayDuring(t, open(t, c), dir, func() { collide(t, dir, outside, seed, 2000) })
+				r := replayDuring(t, open(t, c), dir, func(func()) { collide(t, dir, outside, seed, 2000) })
 				r.check(t)
 				t.Logf("%d names at the end, %d rescans", len(r.top.paths()), r.rescans)
 			})
