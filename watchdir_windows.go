@@ -74,6 +74,11 @@ func (c *changes) start(ov *windows.Overlapped) Started {
 	} else if ov.Internal == uintptr(windows.STATUS_PENDING) {
 		c.fresh = false
 	}
+	if err == nil || err == windows.ERROR_IO_PENDING {
+		// File systems answer STATUS_PENDING even if the call is over by then, so that a packet comes in any case; the status alone would not
+		// tell that.
+		return Pending()
+	}
 	return Unchecked(err)
 }
 
