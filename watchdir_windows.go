@@ -18,9 +18,9 @@ import (
 // first call, from that call on.
 //
 // It reports all that happens below the directory by its path, in order, but not what is in a directory that is moved in: a new
-// directory is listed when it is reported. What is listed may include changes that are still to be reported. So after a listing
-// the watch is "fresh" until a call finds that no changes are waiting, and while it is so nothing is renamed: what had the old name is removed, and
-// what has the new one by now is listed.
+// directory is listed when it is reported. What is listed may include changes that are still to be reported: all of these are in what the next
+// call returns, since a call empties the system's buffer. Until that is handled nothing is renamed: what had the old name is removed, and what has
+// the new one by now is listed.
 type changes struct {
 	*dirWatch
 	root    string // the absolute path
@@ -29,8 +29,8 @@ type changes struct {
 	buf     []byte
 	name    []uint16 // for decoding
 	oldName string   // the first half of a rename, whose second one is the next change
-	begun   bool     // changes are kept from now on
-	fresh   bool
+	calls   int      // that have returned
+	listed  int      // how many had when something was listed last
 }
 
 const (
@@ -65,14 +65,11 @@ func (w *dirWatch) run() error {
 	return c.loop()
 }
 
-// start begins a call. Whether it found changes shows in the OVERLAPPED: the system fills it in before it returns if the call is over by then.
+// start begins a call.
 func (c *changes) start(ov *windows.Overlapped) Started {
 	err := windows.ReadDirectoryChanges(c.dir, &c.buf[0], uint32(len(c.buf)), c.recursive, changesKinds, nil, ov, 0)
-	if !c.begun {
-		windows.CancelIoEx(c.dir, ov) // nobody waits for changes yet
-		c.begun = true
-	} else if ov.Internal == uintptr(windows.STATUS_PENDING) {
-		c.fresh = false
+	if c.calls == 0 { // it is only to make the system keep changes
+		windows.CancelIoEx(c.dir, ov)
 	}
 	if err == nil || err == windows.ERROR_IO_PENDING {
 		// File systems answer STATUS_PENDING even if the call is over by then, so that a packet comes in any case; the status alone would not
@@ -82,16 +79,23 @@ func (c *changes) start(ov *windows.Overlapped) Started {
 	return Unchecked(err)
 }
 
+// next waits for changes.
+func (c *changes) next() (int, error) {
+	n, err := c.do(&c.read)
+	c.calls++
+	return n, err
+}
+
 func (c *changes) loop() error {
 	// What this call reports is older than the listing to come.
-	n, err := c.do(&c.read)
+	n, err := c.next()
 	if err != nil && !errors.Is(err, windows.ERROR_OPERATION_ABORTED) {
 		return err
 	}
 	for {
 		err = c.rescan()
 		for err == nil {
-			if n, err = c.do(&c.read); err == nil {
+			if n, err = c.next(); err == nil {
 				err = c.handleAll(c.buf[:n])
 			}
 		}
@@ -106,7 +110,7 @@ func (c *changes) loop() error {
 }
 
 func (c *changes) rescan() error {
-	c.fresh, c.oldName = true, ""
+	c.oldName, c.listed = "", c.calls
 	return c.emit(DirRescan, "", "")
 }
 
@@ -142,7 +146,7 @@ func (c *changes) handle(action int, name string) error {
 	c.oldName = ""
 	// A rename has both names next to each other, and in one directory. From one to another it is a removal and an addition.
 	renamed := action == windows.FILE_ACTION_RENAMED_NEW_NAME && filepath.Dir(old) == filepath.Dir(name)
-	if old != "" && (!renamed || c.fresh) {
+	if old != "" && (!renamed || c.calls <= c.listed+1) {
 		if err := c.emit(DirRemove, old, ""); err != nil {
 			return err
 		}
@@ -175,7 +179,7 @@ func (c *changes) appear(name string) error {
 	if info, err := os.Lstat(top); err != nil || !info.IsDir() {
 		return nil // it is gone by now, for which there is a change to come, or has nothing below it
 	}
-	c.fresh = true
+	c.listed = c.calls
 	var left error
 	filepath.WalkDir(top, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && path != top {

@@ -2,12 +2,19 @@ package ringport
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
 
 	"golang.org/x/sys/windows"
 )
 
 // watchedFiles is few under Wine, where each takes milliseconds.
 var watchedFiles = map[bool]int{true: 2000, false: 100_000}[wine]
+
+func quickDir(t testing.TB) string { return t.TempDir() }
 
 // movesWatched: directories can be moved and removed while they are watched. The watch lists what is new in them, and what is open can't be moved.
 const movesWatched = false
@@ -18,4 +25,15 @@ var lagLoses = wine
 // isBusy reports whether err says that a file is being removed, or open elsewhere.
 func isBusy(err error) bool {
 	return errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
+}
+
+// changedAttribute is what a change of attributes is reported as: the system does not tell it from others.
+const changedAttribute = DirWrite
+
+// overflow makes more changes to dir than the system keeps.
+func overflow(t testing.TB, dir string) {
+	name := filepath.Join(dir, strings.Repeat("n", 100)) // 200 bytes of 64 KiB each
+	for i := range 500 {
+		must(t, os.WriteFile(name+fmt.Sprint(i), nil, 0o666))
+	}
 }
