@@ -27,6 +27,7 @@ type inotify struct {
 	fd   int
 	wait Op
 	buf  []byte
+	rest []byte // what is in buf and is not handled yet
 	read uint64 // bytes read from fd so far
 	at   uint64 // how many of them came before the event that is being handled
 
@@ -34,7 +35,7 @@ type inotify struct {
 	topID  fileID
 	dirs   map[int32]*watchedDir // by the number of the watch
 	fresh  []*watchedDir         // those with a fence that is not passed
-	moving []move                // left a directory, and have not arrived in another one yet
+	moving []move                // left a directory, and arrive in another one, or the same, a few events later
 }
 
 // move is the first half of a rename.
@@ -42,7 +43,6 @@ type move struct {
 	dir    *watchedDir
 	name   string
 	cookie uint32
-	fence  uint64 // the second half comes before these bytes have been handled, or never; notYet: unknown
 }
 
 // notYet is a fence that is to be set when the current buffer has been handled.
@@ -50,7 +50,10 @@ const notYet = math.MaxUint64
 
 const (
 	inotifyBytes = 64 << 10
-	inotifyMask  = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_MOVE_SELF |
+	// apartBytes is how far apart the halves of a rename are looked for. They are next to each other unless other processors were at
+	// work in other directories. If they are further apart, a rename is reported as a removal and a creation.
+	apartBytes  = 4 << 10
+	inotifyMask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_MOVE_SELF |
 		unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW | unix.IN_EXCL_UNLINK
 )
 
@@ -69,9 +72,8 @@ func (w *dirWatch) run() error {
 	t := &inotify{dirWatch: w, root: root, fd: -1, buf: make([]byte, inotifyBytes)}
 	defer t.close()
 	for err = t.begin(); err == nil; {
-		var n int
-		if n, err = t.next(); err == nil {
-			err = t.handleAll(t.buf[:n])
+		if err = t.next(); err == nil {
+			err = t.handleAll()
 		}
 		if err == nil {
 			err = t.setFences()
@@ -91,7 +93,7 @@ func (t *inotify) begin() error {
 	if err != nil {
 		return limitReached(err, unix.EMFILE, "fs.inotify.max_user_instances, or as many as a process may have")
 	}
-	t.fd, t.wait, t.read, t.at = fd, PollReady(Handle(fd), PollIn), 0, 0
+	t.fd, t.wait, t.rest, t.read, t.at = fd, PollReady(Handle(fd), PollIn), nil, 0, 0
 	t.top, t.dirs, t.fresh, t.moving = nil, map[int32]*watchedDir{}, nil, nil
 	err = t.watchTop()
 	if again && (isGone(err) || err == nil && t.topID != id) {
@@ -122,49 +124,81 @@ func limitReached(err, limit error, what string) error {
 }
 
 // next waits for events, and reads what there is.
-func (t *inotify) next() (int, error) {
+func (t *inotify) next() error {
 	for again := false; ; again = true {
 		if again || !t.m.shared { // a caller-driven loop gets its turn even if there are always events
 			if _, err := t.do(&t.wait); err != nil {
-				return 0, err
+				return err
 			}
 		}
-		n, err := unix.Read(t.fd, t.buf)
-		if err == nil {
-			t.read += uint64(n)
-		}
-		if err != unix.EAGAIN && err != unix.EINTR {
-			return n, err
+		if any, err := t.readMore(); any || err != nil {
+			return err
 		}
 	}
 }
 
-// handleAll handles the events in b, which were read last.
-func (t *inotify) handleAll(b []byte) error {
-	for len(b) >= unix.SizeofInotifyEvent {
-		t.at = t.read - uint64(len(b))
-		word := func(i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
-		wd, mask, cookie, end := int32(word(0)), word(1), word(2), unix.SizeofInotifyEvent+int(word(3))
-		if end > len(b) {
-			break // the system reports whole events
+// readMore reads what there is, if anything, after what is not handled yet.
+func (t *inotify) readMore() (bool, error) {
+	t.rest = t.buf[:copy(t.buf, t.rest)]
+	n, err := unix.Read(t.fd, t.buf[len(t.rest):])
+	if err != nil {
+		if err == unix.EAGAIN || err == unix.EINTR {
+			err = nil
 		}
-		name, _, _ := bytes.Cut(b[unix.SizeofInotifyEvent:end], []byte{0})
-		b = b[end:]
+		return false, err
+	}
+	t.read += uint64(n)
+	t.rest = t.buf[:len(t.rest)+n]
+	return n > 0, nil
+}
+
+// event is a struct inotify_event.
+type event struct {
+	wd           int32
+	mask, cookie uint32
+	name         []byte // in buf
+}
+
+// firstEvent takes the first event from b, which has whole ones, as the system reports them. It reports false if there is none.
+func firstEvent(b []byte) (e event, rest []byte, ok bool) {
+	if len(b) < unix.SizeofInotifyEvent {
+		return e, nil, false
+	}
+	word := func(i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
+	e.wd, e.mask, e.cookie = int32(word(0)), word(1), word(2)
+	end := min(unix.SizeofInotifyEvent+int(word(3)), len(b))
+	e.name = b[unix.SizeofInotifyEvent:end]
+	if zero := bytes.IndexByte(e.name, 0); zero >= 0 {
+		e.name = e.name[:zero]
+	}
+	return e, b[end:], true
+}
+
+// handleAll handles what has been read.
+func (t *inotify) handleAll() error {
+	for {
+		t.at = t.read - uint64(len(t.rest))
+		e, rest, ok := firstEvent(t.rest)
+		if !ok {
+			return nil
+		}
+		t.rest = rest
 		var err error
-		if dir := t.dirs[wd]; mask&unix.IN_Q_OVERFLOW != 0 {
+		if dir := t.dirs[e.wd]; e.mask&unix.IN_Q_OVERFLOW != 0 {
 			err = errChangesLost
-		} else if dir == nil { // forgotten meanwhile
-		} else if len(name) == 0 {
-			err = t.handleSelf(dir, mask)
+		} else if dir == nil { // it is watched no more
+			if from, ok := t.departed(e.cookie); ok {
+				err = t.vanish(from.dir, []byte(from.name))
+			}
+		} else if len(e.name) == 0 {
+			err = t.handleSelf(dir, e.mask)
 		} else {
-			err = t.handle(dir, name, mask, cookie)
+			err = t.handle(dir, e)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	t.at = t.read
-	return nil
 }
 
 // handleSelf handles what happens to a watched directory itself; for others than the top there are events of their parents too.
@@ -183,43 +217,44 @@ func (t *inotify) handleSelf(dir *watchedDir, mask uint32) error {
 }
 
 // handle handles what happens to a name in a directory.
-func (t *inotify) handle(dir *watchedDir, name []byte, mask, cookie uint32) error {
-	isDir := mask&unix.IN_ISDIR != 0
+func (t *inotify) handle(dir *watchedDir, e event) error {
+	isDir := e.mask&unix.IN_ISDIR != 0
 	switch {
-	case mask&unix.IN_MODIFY != 0:
-		return t.emit(DirWrite, dir.join(name), "")
-	case mask&unix.IN_ATTRIB != 0:
-		err := t.emit(DirAttribute, dir.join(name), "")
-		if err == nil && isDir && t.recursive && dir.isUnwatched(name) { // it may not have been readable
-			err = t.enter(dir, string(name), true)
+	case e.mask&unix.IN_MODIFY != 0:
+		return t.emit(DirWrite, dir.join(e.name), "")
+	case e.mask&unix.IN_ATTRIB != 0:
+		err := t.emit(DirAttribute, dir.join(e.name), "")
+		if err == nil && isDir && t.recursive && dir.isUnwatched(e.name) { // it may not have been readable
+			err = t.enter(dir, string(e.name), true)
 		}
 		return err
-	}
-	from, arrived := t.departed(cookie)
-	if err := t.movedOut(func(m *move) bool { return m.dir == dir }); err != nil {
-		return err
-	}
-	switch {
-	case mask&unix.IN_CREATE != 0:
-		if t.isFresh(dir) && dir.takeListed(name) {
+	case e.mask&unix.IN_CREATE != 0:
+		if t.isFresh(dir) && dir.takeListed(e.name) {
 			return nil
 		}
-		return t.appear(dir, name, isDir)
-	case mask&unix.IN_DELETE != 0:
-		return t.vanish(dir, name)
-	case mask&unix.IN_MOVED_FROM != 0:
-		t.moving = append(t.moving, move{dir, string(name), cookie, notYet})
-		return nil
-	case arrived:
-		return t.move(from, dir, name, isDir)
+		return t.appear(dir, e.name, isDir)
+	case e.mask&unix.IN_DELETE != 0:
+		return t.vanish(dir, e.name)
+	case e.mask&unix.IN_MOVED_FROM != 0:
+		m := move{dir, string(e.name), e.cookie}
+		arrives, err := t.arrives(m)
+		if err == nil && arrives {
+			t.moving = append(t.moving, m)
+		} else if err == nil {
+			err = t.vanish(dir, []byte(m.name))
+		}
+		return err
 	}
-	return t.appear(dir, name, isDir)
+	if from, ok := t.departed(e.cookie); ok {
+		return t.move(from, dir, e.name, isDir)
+	}
+	return t.appear(dir, e.name, isDir)
 }
 
-// departed takes the first half of a rename out of those that wait for the second one. What is 0 is no rename's cookie.
+// departed takes the first half of a rename out of those that wait for the second one.
 func (t *inotify) departed(cookie uint32) (from move, ok bool) {
 	i := slices.IndexFunc(t.moving, func(m move) bool { return m.cookie == cookie })
-	if cookie == 0 || i < 0 {
+	if i < 0 {
 		return from, false
 	}
 	from = t.moving[i]
@@ -227,45 +262,46 @@ func (t *inotify) departed(cookie uint32) (from move, ok bool) {
 	return from, true
 }
 
-// movedOut removes what has left a directory and will not arrive anywhere: such as choose picks. Both halves of a rename are reported while
-// the two directories are locked, so nothing else happens to names in them in between.
-func (t *inotify) movedOut(choose func(m *move) bool) error {
-	for i := 0; i < len(t.moving); {
-		m := t.moving[i]
-		if !choose(&m) {
-			i++
-			continue
+// arrives looks ahead for the second half of a rename, to a directory that is watched. If the first one has come, the second one has or will come soon: both are reported
+// before the rename lets go of its directories.
+func (t *inotify) arrives(m move) (bool, error) {
+	for passed := false; ; passed = true {
+		for e, rest, ok := firstEvent(t.rest); ok; e, rest, ok = firstEvent(rest) {
+			if e.mask&unix.IN_MOVED_TO != 0 && e.cookie == m.cookie {
+				return t.dirs[e.wd] != nil, nil
+			}
 		}
-		t.moving = slices.Delete(t.moving, i, i+1)
-		if err := t.vanish(m.dir, []byte(m.name)); err != nil {
-			return err
+		if len(t.rest) >= apartBytes {
+			return false, nil
 		}
-	}
-	return nil
-}
-
-// setFences is called when a buffer has been handled. It finds out how many bytes of events there were when the directories that were
-// entered had been listed, and ends what has had to wait for earlier ones.
-func (t *inotify) setFences() error {
-	unset := func(m move) bool { return m.fence == notYet }
-	if len(t.fresh) == 0 && len(t.moving) == 0 {
-		return nil
-	}
-	for _, m := range t.moving {
-		if unset(m) {
+		if !passed {
 			t.passLock(m.dir)
 		}
+		if more, err := t.readMore(); !more || err != nil {
+			return false, err
+		}
+	}
+}
+
+// setFences is called when what was read has been handled. It finds out how many bytes of events there were when the directories that were
+// entered had been listed.
+func (t *inotify) setFences() error {
+	if len(t.fresh) == 0 {
+		return nil
 	}
 	queued, err := unix.IoctlGetUint32(t.fd, unix.TIOCINQ) // FIONREAD
 	if err != nil {
 		return err
 	}
-	fence := t.read + uint64(queued)
-	for i := range t.moving {
-		if unset(t.moving[i]) {
-			t.moving[i].fence = fence
+	t.fresh = slices.DeleteFunc(t.fresh, func(d *watchedDir) bool {
+		if d.fence == notYet {
+			d.fence = t.read + uint64(queued)
 		}
-	}
-	t.setFence(fence)
-	return t.movedOut(func(m *move) bool { return m.fence <= t.read })
+		if d.fence > t.read {
+			return false
+		}
+		d.queued, d.listed = false, nil
+		return true
+	})
+	return nil
 }

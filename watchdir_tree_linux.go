@@ -3,7 +3,6 @@ package ringport
 import (
 	"errors"
 	"os"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -87,20 +86,6 @@ func (t *inotify) freshen(d *watchedDir) {
 		d.queued = true
 		t.fresh = append(t.fresh, d)
 	}
-}
-
-// setFence sets the fences of what has become fresh, and lets go of what is so no longer.
-func (t *inotify) setFence(fence uint64) {
-	t.fresh = slices.DeleteFunc(t.fresh, func(d *watchedDir) bool {
-		if d.fence == notYet {
-			d.fence = fence
-		}
-		if d.fence > t.read {
-			return false
-		}
-		d.queued, d.listed = false, nil
-		return true
-	})
 }
 
 // watchTop watches the top and, if asked to, all directories below it, without reporting them.
@@ -353,8 +338,9 @@ func (d *watchedDir) setPath(path string) {
 func (t *inotify) passLock(d *watchedDir) {
 	fd, err := unix.Open(t.absolute(d.path), unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return // then what has left it is to be reported as removed
+		return // at worst, the rename is reported as a removal and a creation
 	}
-	unix.ReadDirent(fd, t.buf) // its events are handled
+	var entries [1 << 10]byte
+	unix.ReadDirent(fd, entries[:])
 	unix.Close(fd)
 }
