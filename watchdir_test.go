@@ -217,7 +217,7 @@ func churn(t testing.TB, dir string, files int, breathe func()) {
 					breathe()
 				}
 				if err == nil && n%64 == 0 {
-					dirs, err = churnDirs(dirs, fmt.Sprintf("dir-%d-%d", i, n), random)
+					dirs, err = churnDirs(dirs, fmt.Sprintf("dir-%d-%d", i, n), random, breathe)
 				}
 				if err != nil {
 					t.Error(err)
@@ -230,16 +230,19 @@ func churn(t testing.TB, dir string, files int, breathe func()) {
 }
 
 // churnDirs makes a directory somewhere in dirs, and at times renames or removes another one with all that is in it.
-func churnDirs(dirs []string, name string, random *rand.Rand) ([]string, error) {
+func churnDirs(dirs []string, name string, random *rand.Rand, breathe func()) ([]string, error) {
 	parent := dirs[random.IntN(len(dirs))]
 	if len(parent) > len(dirs[0])+100 {
 		parent = dirs[0]
 	}
-	made := filepath.Join(parent, name)
-	if err := os.MkdirAll(filepath.Join(made, "below"), 0o777); err != nil {
-		return dirs, err
+	for _, below := range []string{name, "below"} {
+		parent = filepath.Join(parent, below)
+		if err := os.Mkdir(parent, 0o777); err != nil {
+			return dirs, err
+		}
+		breathe()
+		dirs = append(dirs, parent)
 	}
-	dirs = append(dirs, made, filepath.Join(made, "below"))
 	victim := dirs[random.IntN(len(dirs))]
 	within := func(dir string) bool {
 		return dir == victim || strings.HasPrefix(dir, victim+string(filepath.Separator))

@@ -19,7 +19,8 @@ func quickDir(t testing.TB) string { return t.TempDir() }
 // movesWatched: directories can be moved and removed while they are watched. The watch lists what is new in them, and what is open can't be moved.
 const movesWatched = false
 
-// lagLoses: Wine leaves out, without a word, what does not fit into the caller's buffer though it fits into its own, where names are shorter.
+// lagLoses: Wine leaves out, without a word, what does not fit into the caller's buffer though it fits into its own, where names are shorter; and what
+// happens in a new directory before it has come to watch that.
 var lagLoses = wine
 
 // isBusy reports whether err says that a file is being removed, or open elsewhere.
