@@ -152,15 +152,15 @@ func (t *inotify) readMore() (bool, error) {
 	return n > 0, nil
 }
 
-// event is a struct inotify_event.
-type event struct {
+// inotifyEvent is a struct inotify_event.
+type inotifyEvent struct {
 	wd           int32
 	mask, cookie uint32
 	name         []byte // in buf
 }
 
 // firstEvent takes the first event from b, which has whole ones, as the system reports them. It reports false if there is none.
-func firstEvent(b []byte) (e event, rest []byte, ok bool) {
+func firstEvent(b []byte) (e inotifyEvent, rest []byte, ok bool) {
 	if len(b) < unix.SizeofInotifyEvent {
 		return e, nil, false
 	}
@@ -217,7 +217,7 @@ func (t *inotify) handleSelf(dir *watchedDir, mask uint32) error {
 }
 
 // handle handles what happens to a name in a directory.
-func (t *inotify) handle(dir *watchedDir, e event) error {
+func (t *inotify) handle(dir *watchedDir, e inotifyEvent) error {
 	isDir := e.mask&unix.IN_ISDIR != 0
 	switch {
 	case e.mask&unix.IN_MODIFY != 0:
@@ -262,8 +262,9 @@ func (t *inotify) departed(cookie uint32) (from move, ok bool) {
 	return from, true
 }
 
-// arrives looks ahead for the second half of a rename, to a directory that is watched. If the first one has come, the second one has or will come soon: both are reported
-// before the rename lets go of its directories.
+// arrives looks ahead for the second half of a rename. It reports false if there is none, as of what is moved to elsewhere, or to a directory that
+// is not watched. Both halves are reported before the rename lets go of its directories, so that the second one is in the queue when the lock of one
+// of them has been passed.
 func (t *inotify) arrives(m move) (bool, error) {
 	for passed := false; ; passed = true {
 		for e, rest, ok := firstEvent(t.rest); ok; e, rest, ok = firstEvent(rest) {
@@ -300,7 +301,7 @@ func (t *inotify) setFences() error {
 		if d.fence > t.read {
 			return false
 		}
-		d.queued, d.listed = false, nil
+		d.listed = nil
 		return true
 	})
 	return nil

@@ -35,6 +35,8 @@ func quickDir(t testing.TB) string {
 const (
 	movesWatched = true
 	lagLoses     = false
+	// createdOnce: what a listing has found is not reported again.
+	createdOnce = true
 	// changedAttribute is what a change of permissions is reported as.
 	changedAttribute = DirAttribute
 )

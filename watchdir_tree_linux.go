@@ -7,19 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tree of watched directories. Its invariant: every directory that was reported and is watched is in it, under the path that it was last
-// reported with. Paths are relative to the top, whose own is empty.
-
-// watchedDir is a directory with a watch, or the place of one that was not there when it was to be watched: events that are still to come will
-// tell what has become of it, and until then it is fresh.
+// watchedDir is a directory in the tree of those that are watched, under the path that it was last reported with. Or it is the place of one that
+// was not there when it was to be watched: events that are still to come will tell what has become of it, and until then it is fresh.
 type watchedDir struct {
 	wd       int32 // noWatch: without one
 	parent   *watchedDir
-	path     string
+	path     string // relative to the top, whose own is empty
 	children map[string]*watchedDir
 
 	fence  uint64              // it is fresh until so many bytes of events are handled
-	queued bool                // in fresh
 	listed map[string]struct{} // while it is fresh: names that its listing has reported and no event since
 
 	// The last rename into this directory, since the opposite one, if it comes next, may be the other half of an exchange.
@@ -76,16 +72,10 @@ func (t *inotify) isFreshBelow(d *watchedDir) bool {
 	return false
 }
 
-// freshen makes d fresh until the current end of the queue is reached.
+// freshen makes d, which is new, fresh until what is in the queue when it has been listed is handled.
 func (t *inotify) freshen(d *watchedDir) {
-	if d.fence == notYet {
-		return
-	}
 	d.fence = notYet
-	if !d.queued {
-		d.queued = true
-		t.fresh = append(t.fresh, d)
-	}
+	t.fresh = append(t.fresh, d)
 }
 
 // watchTop watches the top and, if asked to, all directories below it, without reporting them.

@@ -28,6 +28,9 @@ func isBusy(err error) bool {
 	return errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
 }
 
+// createdOnce: what a listing has found is not reported again. Here it is.
+const createdOnce = false
+
 // changedAttribute is what a change of attributes is reported as: the system does not tell it from others.
 const changedAttribute = DirWrite
 
