@@ -266,7 +266,7 @@ func (t *inotify) departed(cookie uint32) (from move, ok bool) {
 // is not watched. Both halves are reported before the rename lets go of its directories, so that the second one is in the queue when the lock of one
 // of them has been passed.
 func (t *inotify) arrives(m move) (bool, error) {
-	for passed := false; ; passed = true {
+	for passed := false; ; {
 		for e, rest, ok := firstEvent(t.rest); ok; e, rest, ok = firstEvent(rest) {
 			if e.mask&unix.IN_MOVED_TO != 0 && e.cookie == m.cookie {
 				return t.dirs[e.wd] != nil, nil
@@ -275,11 +275,15 @@ func (t *inotify) arrives(m move) (bool, error) {
 		if len(t.rest) >= apartBytes {
 			return false, nil
 		}
-		if !passed {
-			t.passLock(m.dir)
-		}
-		if more, err := t.readMore(); !more || err != nil {
+		switch more, err := t.readMore(); {
+		case err != nil:
 			return false, err
+		case more:
+		case passed:
+			return false, nil
+		default:
+			t.passLock(m.dir)
+			passed = true
 		}
 	}
 }

@@ -41,3 +41,33 @@ func overflow(t testing.TB, dir string) {
 		must(t, os.WriteFile(name+fmt.Sprint(i), nil, 0o666))
 	}
 }
+
+// TestWatchDir_RemovedOnlyOnWindows: the removal of the watched directory ends the watch.
+func TestWatchDir_RemovedOnlyOnWindows(t *testing.T) {
+	onlyOnWindows(t, "the call goes on")
+	bothWays(t, func(t *testing.T, m *Manager) {
+		dir := filepath.Join(t.TempDir(), "watched")
+		must(t, os.Mkdir(dir, 0o777))
+		var last error
+		for _, err := range m.WatchDir(t.Context(), dir, DirOptions{}) {
+			if last = err; err == nil {
+				must(t, os.Remove(dir))
+			}
+		}
+		if !errors.Is(last, ErrDirGone) {
+			t.Error(last)
+		}
+	})
+}
+
+// TestWatchDir_SurrogateOnlyOnWindows: a name that is no valid UTF-16 is as package os has it.
+func TestWatchDir_SurrogateOnlyOnWindows(t *testing.T) {
+	onlyOnWindows(t, "such a name can't be made")
+	bothWays(t, func(t *testing.T, m *Manager) {
+		dir, name := t.TempDir(), "half-\xed\xa0\xbd"
+		got := stories(t, m, dir, DirOptions{}, noWrites, func() { must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o666)) })
+		if len(got[0]) != 1 || got[0][0] != (DirEvent{DirCreate, name, ""}) {
+			t.Errorf("%q", got)
+		}
+	})
+}
