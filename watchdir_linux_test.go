@@ -280,11 +280,39 @@ func limitedWatchChild() error {
 	if last := watch(); err == nil && !errors.Is(last, unix.ENOSPC) {
 		return fmt.Errorf("3 watches, of directories that are there: %v", last)
 	}
+	if last := moveOut(m, filepath.Join(dir, "top"), filepath.Join(dir, "outside")); err == nil && last != nil {
+		return fmt.Errorf("3 watches, of directories that are moved out: %v", last)
+	}
 	limit("instances", 0)
 	if last := watch(); err == nil && (!errors.Is(last, unix.EMFILE) || !strings.Contains(last.Error(), "max_user_instances")) {
 		return fmt.Errorf("no instances: %v", last)
 	}
 	return err
+}
+
+// moveOut has a directory at a time be made in dir, moved out of it, and so be watched no more.
+func moveOut(m *Manager, dir, outside string) error {
+	if err := errors.Join(os.Mkdir(dir, 0o777), os.Mkdir(outside, 0o777)); err != nil {
+		return err
+	}
+	moved := 0
+	for e, err := range m.WatchDir(context.Background(), dir, DirOptions{Recursive: true}) {
+		switch {
+		case err != nil:
+			return err
+		case moved == 10:
+			return nil
+		case e.Op == DirCreate:
+			moved++
+			err = os.Rename(filepath.Join(dir, e.Name), filepath.Join(outside, strconv.Itoa(moved)))
+		default:
+			err = os.Mkdir(filepath.Join(dir, "new"), 0o777)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // TestWatchDir_Unreadable: a directory below that can't be read is left out until it can.
