@@ -141,6 +141,11 @@ func TestWatchDir_Directories(t *testing.T) {
 			{func() error { return os.Rename(at("d/moved"), at("link")) }, []DirEvent{{DirRename, "link", "d/moved"}}}, // and no exchange
 			{func() error { return errors.Join(os.Remove(at("d")), os.Mkdir(at("d"), 0o777), touch("d/1")) },
 				[]DirEvent{{DirRemove, "d", ""}, {DirCreate, "d", ""}, {DirCreate, "d/1", ""}}},
+			// What was known is found in a new directory before the event that tells how it got there.
+			{func() error { return errors.Join(os.Mkdir(at("k"), 0o777), touch("k/1")) }, []DirEvent{{DirCreate, "k", ""}, {DirCreate, "k/1", ""}}},
+			{func() error { return errors.Join(os.Mkdir(at("q"), 0o777), os.Rename(at("k"), at("q/k"))) }, []DirEvent{{DirCreate, "q", ""},
+				{DirCreate, "q/k", ""}, {DirRemove, "k", ""}, {DirCreate, "q/k/1", ""}, {DirRemove, "k", ""}}},
+			{func() error { return touch("q/k/2") }, []DirEvent{{DirCreate, "q/k/2", ""}}},
 			{func() error { return os.Rename(at("link"), filepath.Join(outside, "link")) }, []DirEvent{{DirRemove, "link", ""}}},
 			{func() error { return os.WriteFile(filepath.Join(outside, "link", "4"), nil, 0o666) }, nil}, // it is watched no more
 			{func() error { return os.Rename(filepath.Join(outside, "link", "3"), at("3")) }, []DirEvent{{DirCreate, "3", ""}}},
@@ -159,6 +164,25 @@ func TestWatchDir_Directories(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("step %d: %v; want %v", i, got, want)
 			}
+		}
+	})
+}
+
+// TestWatchDir_Halves: a rename is one event, also where one read of the system's queue ends between its halves.
+func TestWatchDir_Halves(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		const renames = 3000 // of two events each: some buffers full, and fewer than the system keeps
+		dir := t.TempDir()
+		name := func(i int) string { return fmt.Sprintf("name-%06d", i) } // all events are as long
+		must(t, os.WriteFile(filepath.Join(dir, name(0)), nil, 0o666))
+		got := stories(t, open(t, c), dir, DirOptions{}, noWrites, func() {
+			must(t, os.Chmod(filepath.Join(dir, name(0)), 0o600)) // so that one half is at the end of a buffer
+			for i := range renames {
+				must(t, os.Rename(filepath.Join(dir, name(i)), filepath.Join(dir, name(i+1))))
+			}
+		})
+		if len(got[0]) != renames || slices.ContainsFunc(got[0], func(e DirEvent) bool { return e.Op != DirRename }) {
+			t.Errorf("%d events", len(got[0]))
 		}
 	})
 }
