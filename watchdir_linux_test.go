@@ -149,6 +149,16 @@ func TestWatchDir_Directories(t *testing.T) {
 			{func() error { return os.Rename(at("link"), filepath.Join(outside, "link")) }, []DirEvent{{DirRemove, "link", ""}}},
 			{func() error { return os.WriteFile(filepath.Join(outside, "link", "4"), nil, 0o666) }, nil}, // it is watched no more
 			{func() error { return os.Rename(filepath.Join(outside, "link", "3"), at("3")) }, []DirEvent{{DirCreate, "3", ""}}},
+			// What is listed as p was made after the first p was renamed, of which there is an event many reads later.
+			{func() error {
+				err := errors.Join(os.Mkdir(at("p"), 0o777), touch("p/1"))
+				for range 2000 {
+					err = errors.Join(err, os.Chmod(at("3"), 0o600), os.Chmod(at("a"), 0o600))
+				}
+				return errors.Join(err, os.Rename(at("p"), at("p2")), os.Mkdir(at("p"), 0o777), touch("p/2"))
+			}, []DirEvent{{DirCreate, "p", ""}, {DirCreate, "p/2", ""}, {DirRemove, "p", ""}, {DirCreate, "p2", ""}, {DirCreate, "p2/1", ""},
+				{DirCreate, "p", ""}, {DirCreate, "p/2", ""}}},
+			{func() error { return errors.Join(touch("p/3"), touch("p2/3")) }, []DirEvent{{DirCreate, "p/3", ""}, {DirCreate, "p2/3", ""}}},
 		}
 		var do []func()
 		for _, s := range steps {
@@ -326,9 +336,11 @@ func moveOut(m *Manager, dir, outside string) error {
 			return err
 		case moved == 10:
 			return nil
-		case e.Op == DirCreate:
+		case e.Name == "new/file": // it is watched by now
 			moved++
-			err = os.Rename(filepath.Join(dir, e.Name), filepath.Join(outside, strconv.Itoa(moved)))
+			err = os.Rename(filepath.Join(dir, "new"), filepath.Join(outside, strconv.Itoa(moved)))
+		case e.Op == DirCreate:
+			err = os.WriteFile(filepath.Join(dir, "new", "file"), nil, 0o666)
 		default:
 			err = os.Mkdir(filepath.Join(dir, "new"), 0o777)
 		}
