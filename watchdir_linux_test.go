@@ -146,6 +146,10 @@ func TestWatchDir_Directories(t *testing.T) {
 			{func() error { return errors.Join(os.Mkdir(at("q"), 0o777), os.Rename(at("k"), at("q/k"))) }, []DirEvent{{DirCreate, "q", ""},
 				{DirCreate, "q/k", ""}, {DirRemove, "k", ""}, {DirCreate, "q/k/1", ""}, {DirRemove, "k", ""}}},
 			{func() error { return touch("q/k/2") }, []DirEvent{{DirCreate, "q/k/2", ""}}},
+			// A directory is a link by the time it is to be watched.
+			{func() error { return errors.Join(os.Mkdir(at("s"), 0o777), os.Remove(at("s")), os.Symlink("q", at("s"))) },
+				[]DirEvent{{DirCreate, "s", ""}, {DirRemove, "s", ""}, {DirCreate, "s", ""}}},
+			{func() error { return touch("q/3") }, []DirEvent{{DirCreate, "q/3", ""}}},
 			{func() error { return os.Rename(at("link"), filepath.Join(outside, "link")) }, []DirEvent{{DirRemove, "link", ""}}},
 			{func() error { return os.WriteFile(filepath.Join(outside, "link", "4"), nil, 0o666) }, nil}, // it is watched no more
 			{func() error { return os.Rename(filepath.Join(outside, "link", "3"), at("3")) }, []DirEvent{{DirCreate, "3", ""}}},

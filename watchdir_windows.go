@@ -88,13 +88,13 @@ func (c *changes) next() (int, error) {
 
 func (c *changes) loop() error {
 	// What this call reports is older than the listing to come.
-	n, err := c.next()
-	if err != nil && !errors.Is(err, windows.ERROR_OPERATION_ABORTED) {
+	if _, err := c.next(); err != nil && !errors.Is(err, windows.ERROR_OPERATION_ABORTED) {
 		return err
 	}
 	for {
-		err = c.rescan()
+		err := c.rescan()
 		for err == nil {
+			var n int
 			if n, err = c.next(); err == nil {
 				err = c.handleAll(c.buf[:n])
 			}
