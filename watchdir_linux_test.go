@@ -147,7 +147,9 @@ func TestWatchDir_Directories(t *testing.T) {
 				{DirCreate, "q/k", ""}, {DirRemove, "k", ""}, {DirCreate, "q/k/1", ""}, {DirRemove, "k", ""}}},
 			{func() error { return touch("q/k/2") }, []DirEvent{{DirCreate, "q/k/2", ""}}},
 			// A directory is a link by the time it is to be watched.
-			{func() error { return errors.Join(os.Mkdir(at("s"), 0o777), os.Remove(at("s")), os.Symlink("q", at("s"))) },
+			{func() error {
+				return errors.Join(os.Mkdir(at("s"), 0o777), os.Remove(at("s")), os.Symlink("q", at("s")))
+			},
 				[]DirEvent{{DirCreate, "s", ""}, {DirRemove, "s", ""}, {DirCreate, "s", ""}}},
 			{func() error { return touch("q/3") }, []DirEvent{{DirCreate, "q/3", ""}}},
 			{func() error { return os.Rename(at("link"), filepath.Join(outside, "link")) }, []DirEvent{{DirRemove, "link", ""}}},
