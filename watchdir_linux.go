@@ -31,6 +31,8 @@ type inotify struct {
 	read uint64 // bytes read from fd so far
 	at   uint64 // how many of them came before the event that is being handled
 
+	rescanned uint64 // how many there were when the last DirRescan had been handled
+
 	top    *watchedDir
 	topID  fileID
 	dirs   map[int32]*watchedDir // by the number of the watch
@@ -93,7 +95,7 @@ func (t *inotify) begin() error {
 	if err != nil {
 		return limitReached(err, unix.EMFILE, "fs.inotify.max_user_instances, or as many as a process may have")
 	}
-	t.fd, t.wait, t.rest, t.read, t.at = fd, PollReady(Handle(fd), PollIn), nil, 0, 0
+	t.fd, t.wait, t.rest, t.read, t.at, t.rescanned = fd, PollReady(Handle(fd), PollIn), nil, 0, 0, 0
 	t.top, t.dirs, t.fresh, t.moving = nil, map[int32]*watchedDir{}, nil, nil
 	err = t.watchTop()
 	if again && (isGone(err) || err == nil && t.topID != id) {
@@ -104,6 +106,7 @@ func (t *inotify) begin() error {
 	}
 	if err == nil {
 		err = t.setFences()
+		t.rescanned = t.top.fence
 	}
 	return err
 }

@@ -347,7 +347,7 @@ func moveOut(m *Manager, dir, outside string) error {
 			err = os.Rename(filepath.Join(dir, "new"), filepath.Join(outside, strconv.Itoa(moved)))
 		case e.Op == DirCreate:
 			err = os.WriteFile(filepath.Join(dir, "new", "file"), nil, 0o666)
-		default:
+		case e.Op == DirRescan, moved > 0:
 			err = os.Mkdir(filepath.Join(dir, "new"), 0o777)
 		}
 		if err != nil {

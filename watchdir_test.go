@@ -289,6 +289,32 @@ func TestWatchDir_Replay(t *testing.T) {
 	})
 }
 
+// TestWatchDir_ChangedWhileListed: changes before, during and after a listing are reported after it, and lead from what was listed to what there is.
+func TestWatchDir_ChangedWhileListed(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		dir := t.TempDir()
+		at := func(name ...string) string { return filepath.Join(append([]string{dir}, name...)...) }
+		must(t, errors.Join(os.MkdirAll(at("a", "b"), 0o777), os.WriteFile(at("a", "1"), nil, 0o666), os.WriteFile(at("a", "b", "2"), nil, 0o666)))
+		r := &replay{dir: dir}
+		for e, err := range open(t, c).WatchDir(t.Context(), dir, DirOptions{Recursive: true}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Op == DirRescan {
+				must(t, os.Rename(at("a"), at("c")))
+			}
+			if r.apply(t, e); e.Op == DirRescan {
+				must(t, errors.Join(os.Remove(at("c", "1")), os.Rename(at("c", "b"), at("a")), os.Remove(at("a", "2")), os.Mkdir(at("c", "d"), 0o777)))
+				must(t, os.WriteFile(at(marker(0)), nil, 0o666))
+			}
+			if e == (DirEvent{DirCreate, marker(0), ""}) {
+				break
+			}
+		}
+		r.check(t)
+	})
+}
+
 // stories runs steps one after another, each when all events of the one before are known, and returns the events of each step but those that
 // keep decides to leave out; nil: none.
 func stories(t testing.TB, m *Manager, dir string, options DirOptions, keep func(DirEvent) bool, steps ...func()) [][]DirEvent {

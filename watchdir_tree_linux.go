@@ -207,7 +207,9 @@ func (t *inotify) unlisted(d *watchedDir, err error) error {
 
 // appear reports a new name, and enters it if it is a directory.
 func (t *inotify) appear(dir *watchedDir, name []byte, isDir bool) error {
-	if dir.children[string(name)] != nil { // a listing was faster
+	// A listing was faster: ours, or that of whoever answered a DirRescan. What it has found below the name may be gone, and the events that told so
+	// went to a watch that is no more.
+	if dir.children[string(name)] != nil || isDir && t.recursive && t.at < t.rescanned {
 		if err := t.vanish(dir, name); err != nil {
 			return err
 		}
