@@ -291,6 +291,9 @@ func TestWatchDir_Replay(t *testing.T) {
 
 // TestWatchDir_ChangedWhileListed: changes before, during and after a listing are reported after it, and lead from what was listed to what there is.
 func TestWatchDir_ChangedWhileListed(t *testing.T) {
+	if lagLoses {
+		t.Skip("Wine does not report what happens in directories that are older than the watch")
+	}
 	forEach(t, func(t *testing.T, c Config) {
 		dir := t.TempDir()
 		at := func(name ...string) string { return filepath.Join(append([]string{dir}, name...)...) }
