@@ -34,6 +34,10 @@
 // [Manager.WaitProcess] waits for the end of a process, [Manager.RunCmd] and [Manager.RunCmdTree] run an exec.Cmd: they end with the
 // context, with all the command's descendants if asked to, and return whoever still holds its pipes.
 //
+// # Directories
+//
+// [Manager.WatchDir] is a loop over what changes in a directory.
+//
 // # Two ways to drive a manager
 //
 // A threaded manager ([New] with a zero [Config], or [Default]) has workers that wait for completions and run callbacks.

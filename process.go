@@ -9,7 +9,10 @@ import (
 	"github.com/ringport/ringport/internal/process"
 )
 
-// ExitStatus is how a process ended, and what it used of the processor.
+// ExitStatus is how a process ended, and what it used of the processor. Its fields are PID; Code, what it exited with (0 to 255, on Windows 32
+// bits), -1 if a signal ended it; Signal, what ended it, 0 if it exited and always on Windows; CoreDumped; UserTime and SystemTime of the
+// processor, on Unix with the children that it waited for. Success reports whether it exited with 0; String is what os.ProcessState
+// says: "exit status 1", "signal: killed".
 type ExitStatus = process.Status
 
 // ErrNoStatus says that a process is over, and that its status is not to be had (Unix): it was no child of this program, or somebody else

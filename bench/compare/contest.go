@@ -21,12 +21,14 @@ type figures struct {
 	Seconds     float64 `json:"seconds"`
 	CPUSeconds  float64 `json:"cpu_seconds"`
 	Allocations float64 `json:"allocations"` // a role's: of its whole process
+	Missed      float64 `json:"missed"`      // changes that a watch did not report
 }
 
 func (f figures) perSecond() float64       { return f.Operations / f.Seconds }
 func (f figures) cpuMicroseconds() float64 { return f.CPUSeconds * 1e6 / f.Operations }
 func (f figures) nanoseconds() float64     { return f.Seconds * 1e9 / f.Operations }
 func (f figures) seconds() float64         { return f.Seconds }
+func (f figures) missed() float64          { return f.Missed }
 
 // allocations is to a tenth of one an operation: the runtime itself allocates a little too.
 func (f figures) allocations() float64 { return math.Round(10*f.Allocations/f.Operations) / 10 }

@@ -42,6 +42,7 @@ var contests = []contest{
 	echoLoops(1000, 1.15),
 	echoLoopsLimit(64),
 	echoLoopsLimit(1000),
+	watchDirs(),
 	onWindows("wine-read-1", "go-winio, Read", role{Name: "overlapped", Depth: 1}),
 	onWindows("wine-read-32", "go-winio, Read", role{Name: "overlapped", Depth: 32}),
 	onWindows("wine-pipe", "go-winio, ListenPipe and DialPipe", role{Name: "pipe"}),

@@ -300,7 +300,7 @@ func pollUnsupported(f *fixture) {
 		why    string
 	}{
 		{w, pollOut, "when a pipe has room"},
-		{w, 0, ""},
+		{w, 0, "a hang-up"},
 		{messages, pollIn, "an empty message"},
 		{f.openFile("NUL", os.O_RDWR), pollIn, "this is none"},
 	} {

@@ -34,12 +34,17 @@ func (t *target) identify() error {
 	case err != nil:
 		return asErrno(err)
 	case kind == win32.MutexObject:
-		return driver.ErrUnsupported
+		return errNoMutex
 	case kind != win32.FileObject:
 		t.traits = traits{known: true, signals: true}
 	}
 	return nil
 }
+
+var (
+	errNoMutex  = driver.Unsupported("a mutex belongs to the thread that has waited for it")
+	errNoSignal = driver.Unsupported("what is signalled can be waited for as POLLIN alone")
+)
 
 // canSignal reports whether events are what a signal can be waited for as.
 func canSignal(events uint32) bool { return events&pollIn != 0 && events&pollOut == 0 }
@@ -47,7 +52,7 @@ func canSignal(events uint32) bool { return events&pollIn != 0 && events&pollOut
 // startSignal answers what is signalled already, and has all else waited for. The lock is held.
 func (d *Driver) startSignal(r *driver.Request, t target) (done bool) {
 	if !canSignal(r.Arg) {
-		r.Err = driver.ErrUnsupported
+		r.Err = errNoSignal
 		return true
 	}
 	state, err := windows.WaitForSingleObject(t.h, 0)
@@ -99,7 +104,7 @@ func (d *Driver) cancelSignal(b *block) {
 // execSignal waits on a thread of its own, for a handle that startPoll could not ask what it is.
 func execSignal(d *Driver, b *block) (int, error) {
 	if !canSignal(b.r.Arg) {
-		return 0, driver.ErrUnsupported
+		return 0, errNoSignal
 	}
 	if err := b.needEvent(); err != nil {
 		return 0, err

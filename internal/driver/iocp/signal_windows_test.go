@@ -99,8 +99,8 @@ func TestSignalRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer windows.CloseHandle(h)
-		for range 3 {
-			for _, d.packets = range []*waitPackets{uncreated, refused} {
+		for _, d.packets = range []*waitPackets{uncreated, refused} { // a block that has one keeps it
+			for range 3 {
 				r := &driver.Request{Kind: driver.Poll, FD: driver.Handle(h), Arg: pollIn}
 				if submit(t, d, r, func() {}); r.Err != why || r.State != (driver.Private{}) {
 					t.Errorf("%v, %+v", r.Err, r.State)
