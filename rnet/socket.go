@@ -224,21 +224,22 @@ func (c *rawConn) Control(do func(fd uintptr)) error {
 }
 
 func (c *rawConn) Read(try func(fd uintptr) bool) error {
-	if err := c.unblock(); err != nil {
+	if err := unblock(c.raw); err != nil {
 		return c.s.failedHere("raw-read", err)
 	}
 	return c.s.failedHere("raw-read", c.raw.Read(try))
 }
 
 func (c *rawConn) Write(try func(fd uintptr) bool) error {
-	if err := c.unblock(); err != nil {
+	if err := unblock(c.raw); err != nil {
 		return c.s.failedHere("raw-write", err)
 	}
 	return c.s.failedHere("raw-write", c.raw.Write(try))
 }
 
-func (c *rawConn) unblock() (err error) {
-	if closed := c.raw.Control(func(fd uintptr) { err = setNonblock(fd) }); closed != nil {
+// unblock makes the socket non-blocking.
+func unblock(raw syscall.RawConn) (err error) {
+	if closed := raw.Control(func(fd uintptr) { err = setNonblock(fd) }); closed != nil {
 		return closed
 	}
 	return err
