@@ -2,6 +2,7 @@ package rnet
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"reflect"
@@ -116,6 +117,9 @@ func (d *Dialer) targets(ctx context.Context, network, address string) (primarie
 	r := d.Resolver
 	if r == nil {
 		r = net.DefaultResolver
+	}
+	if address == "" {
+		return nil, nil, errors.New("missing address")
 	}
 	all, err := resolve(ctx, r, network, address)
 	if err != nil {
