@@ -3,6 +3,8 @@ package ringport
 import (
 	"io"
 	"syscall"
+
+	"github.com/ringport/ringport/internal/driver"
 )
 
 // A socket most often has room for what is written, and then the operation is a system call that does not wait: it is made at once, on
@@ -53,6 +55,7 @@ func (f *File) receive(p []byte) (n int, err error) {
 	c := fileCalls.Get().(*call)
 	defer c.free()
 	c.op = Recv(f.h, p, 0)
+	c.op.req.Flags = driver.Waits
 	n, err = f.do(c, reading)
 	if n == len(p) {
 		f.more.Store(true)

@@ -42,6 +42,9 @@ var contests = []contest{
 	echoLoops(1000, 1.15),
 	echoLoopsLimit(64),
 	echoLoopsLimit(1000),
+	echoConns("echo-conn-64", 64, 64, 1.0),
+	echoConns("echo-conn-1000", 1000, 64, 1.0),
+	echoConns("echo-conn-16k", 64, 16<<10, 1.1),
 	onWindows("wine-read-1", "go-winio, Read", role{Name: "overlapped", Depth: 1}),
 	onWindows("wine-read-32", "go-winio, Read", role{Name: "overlapped", Depth: 32}),
 	onWindows("wine-pipe", "go-winio, ListenPipe and DialPipe", role{Name: "pipe"}),
@@ -122,6 +125,19 @@ func echoLoopsLimit(connections int) contest {
 		rows:    []row{{name: fmt.Sprintf("echo-limit-%d", connections), unit: "round trips/s", figure: figures.perSecond, goal: 0.88}},
 		ours:    echoRole("loops", 1, connections, 64),
 		theirs:  echoLimit(connections, 64),
+	}
+}
+
+// echoConns is messages on so many connections with a goroutine each.
+func echoConns(name string, connections, bytes int, goal float64) contest {
+	return contest{
+		against: "net.Conn",
+		rows: []row{
+			{name: name, unit: "round trips/s", figure: figures.perSecond, goal: goal},
+			{name: name + "-cpu", unit: "µs CPU a round trip", figure: figures.cpuMicroseconds, goal: 1.0, atMost: true},
+		},
+		ours:   echoRole("rnet", 0, connections, bytes),
+		theirs: echoRole("net", 0, connections, bytes),
 	}
 }
 
