@@ -249,7 +249,13 @@ func TestDialer(t *testing.T) {
 				t.Error("keep-alive")
 			}
 		})
-		for name, bad := range map[string]net.Addr{"udp": &net.UDPAddr{}, "unix": &net.UnixAddr{}} {
+		d = Dialer{Manager: s.m, LocalAddr: (*net.TCPAddr)(nil)}
+		if c, err := d.Dial("tcp", at); err != nil {
+			t.Errorf("from a nil address: %v", err)
+		} else {
+			c.Close()
+		}
+		for name, bad := range map[string]net.Addr{"udp": &net.UDPAddr{}, "unix": &net.UnixAddr{}, "ip": &net.IPNet{}} {
 			d := Dialer{Manager: s.m, LocalAddr: bad}
 			var e *net.AddrError
 			if _, err := d.Dial("tcp", at); !errors.As(err, &e) {
@@ -257,6 +263,7 @@ func TestDialer(t *testing.T) {
 			}
 		}
 		var e *net.AddrError
+		d = Dialer{Manager: s.m, LocalAddr: &net.TCPAddr{}}
 		if _, err := d.Dial("unix", "socket"); !errors.As(err, &e) {
 			t.Errorf("unix from tcp: %v", err)
 		}

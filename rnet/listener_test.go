@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport"
 )
 
 // TestListener_EndsAccepts: Close, the deadline and a context end the Accepts that wait.
@@ -232,6 +234,54 @@ func TestListener_CloseUnderFire(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestListener_ManagerCloses: a manager that closes while connections come leaves none of them behind.
+func TestListener_ManagerCloses(t *testing.T) {
+	for _, name := range backendsHere(t) {
+		t.Run(name, func(t *testing.T) {
+			before := descriptors()
+			for range 100 {
+				m, err := ringport.New(ringport.Config{Backend: name})
+				if err != nil {
+					t.Fatal(err)
+				}
+				l := listen(t, ourStack(m, name), "unix")
+				var accepted atomic.Int64
+				together(t, func() error {
+					for {
+						c, err := l.Accept()
+						if errors.Is(err, net.ErrClosed) {
+							return nil
+						}
+						if err != nil {
+							return err
+						}
+						c.Close()
+						if accepted.Add(1) == 3 {
+							go m.Close()
+						}
+					}
+				}, func() error {
+					for range 50 {
+						if c, err := net.Dial("unix", l.Addr().String()); err == nil {
+							c.Close()
+						}
+					}
+					return nil
+				})
+				l.Close()
+			}
+			if err := eventually(func() error {
+				if now := descriptors(); len(now) > len(before) {
+					return fmt.Errorf("%d descriptors, %d before", len(now), len(before))
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // TestListener_Unlink: Close removes the socket's file, unless told otherwise; never one that was put in its place by the time of a second Close.

@@ -74,8 +74,7 @@ func (p *plan) make(ctx context.Context) (s socket, err error) {
 func adopt(m *ringport.Manager, h ringport.Handle, network string) (s socket, err error) {
 	f, err := m.NewFile(h, network)
 	if err != nil {
-		shut := ringport.CloseHandle(h)
-		m.Do(context.Background(), &shut)
+		closeSocket(h) // the manager is closed, most likely, and runs no operation any more
 		return s, err
 	}
 	return socket{m: m, f: f, network: network}, nil
@@ -84,7 +83,8 @@ func adopt(m *ringport.Manager, h ringport.Handle, network string) (s socket, er
 // prepare sets the options that package net sets, and the local address.
 func (p *plan) prepare(s *socket, h ringport.Handle) error {
 	if p.family == syscall.AF_INET6 {
-		if err := ringport.SetSocketOption(h, syscall.IPPROTO_IPV6, syscall.IPV6_V6ONLY, number(!p.both)); err != nil {
+		// Who only connects doesn't care; some systems have it one way and can't change it.
+		if err := ringport.SetSocketOption(h, syscall.IPPROTO_IPV6, syscall.IPV6_V6ONLY, number(!p.both)); err != nil && p.listens {
 			return err
 		}
 	}
