@@ -251,6 +251,48 @@ func TestConn_BackPressure(t *testing.T) {
 	})
 }
 
+// TestConn_MoreToRead: a read after one that filled its buffer, which need not wait, obeys deadlines and contexts as well, waits if there is
+// nothing, and finds the end and a reset.
+func TestConn_MoreToRead(t *testing.T) {
+	forEach(t, func(t *testing.T, s stack) {
+		for _, end := range []string{"end", "reset"} {
+			client, server := pair(t, s, "tcp")
+			if _, err := server.Write([]byte("onetwothr")); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 3)
+			read := func(c net.Conn, text string, want error) {
+				t.Helper()
+				if n, err := c.Read(buf); string(buf[:n]) != text || !errors.Is(err, want) {
+					t.Errorf("%q, %v; want %q, %v", buf[:n], err, text, want)
+				}
+			}
+			if err := expect(client, []byte("one")); err != nil {
+				t.Fatal(err)
+			}
+			client.SetReadDeadline(time.Unix(1, 0))
+			read(client, "", os.ErrDeadlineExceeded)
+			client.SetReadDeadline(time.Time{})
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			read(client.(*Conn).WithContext(ctx), "", context.Canceled)
+			read(client, "two", nil)
+			read(client, "thr", nil)
+			later := async(func() (int, error) { return client.Read(buf) })
+			inFlight(t, s.m, 1)
+			server.Write([]byte("fou"))
+			if n, err := later(); string(buf[:n]) != "fou" || err != nil {
+				t.Errorf("%q, %v", buf[:n], err)
+			}
+			if end == "reset" {
+				server.(*Conn).SetLinger(0)
+			}
+			server.Close()
+			read(client, "", map[string]error{"end": io.EOF, "reset": syscall.ECONNRESET}[end])
+		}
+	})
+}
+
 // TestConn_Contexts: the end of a context ends what waits on a view, takes no byte with it, and harms no other view.
 func TestConn_Contexts(t *testing.T) {
 	forNetworks(t, func(t *testing.T, s stack, network string) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -111,6 +112,32 @@ func TestDial_Parallel(t *testing.T) {
 				conn.Close()
 			}
 			inFlight(t, s.m, 0)
+		}
+	})
+}
+
+// TestDial_TwoConnections: when both attempts succeed at the same moment, one of the connections is closed.
+func TestDial_TwoConnections(t *testing.T) {
+	forEach(t, func(t *testing.T, s stack) {
+		four, six := listen(t, netStack, "tcp4"), listen(t, netStack, "tcp6")
+		before := descriptors()
+		for range 200 {
+			var both sync.WaitGroup // lets them connect together
+			both.Add(2)
+			d := Dialer{Manager: s.m, FallbackDelay: 1, Control: func(string, string, syscall.RawConn) error {
+				both.Done()
+				both.Wait()
+				return nil
+			}}
+			c, err := d.dialParallel(context.Background(), "tcp", []netip.AddrPort{netip.MustParseAddrPort(four.Addr().String())},
+				[]netip.AddrPort{netip.MustParseAddrPort(six.Addr().String())})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+		if now := descriptors(); len(now) > len(before) {
+			t.Errorf("%d descriptors, %d before", len(now), len(before))
 		}
 	})
 }
