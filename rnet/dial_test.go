@@ -38,11 +38,14 @@ func blackHole(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for range 3 { // the queue takes one or two
-		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { unix.Close(c) })
+		if err := unix.SetNonblock(c, true); err != nil {
+			t.Fatal(err)
+		}
 		if err := unix.Connect(c, at); err != nil && err != unix.EINPROGRESS {
 			t.Fatal(err)
 		}
