@@ -99,10 +99,14 @@ var exchanges = []exchange{
 			return err.Error()
 		}
 		<-hanging
+		part := make([]byte, 4)
+		if _, err := io.ReadFull(response.Body, part); err != nil {
+			return err.Error()
+		}
 		cancel()
 		out := seen(response, err)
 		<-hangOver
-		return out
+		return string(part) + out
 	}},
 }
 
