@@ -50,6 +50,7 @@ type file struct {
 	// crowd is up to how many calls on regular files run on their callers' own threads, see crowdFor; 0: none may here.
 	crowd int64
 	warm  atomic.Int32 // see warmFrom
+	more  atomic.Bool  // a socket: the last read was filled, so that there is likely more
 
 	// state counts the calls that may use h, and has the bits below. Whoever adds itself and finds fileClosed unset may use h
 	// until it takes itself out again: Close waits for that. So a descriptor that the system has given to another file
@@ -348,14 +349,6 @@ func (f *file) report() {
 
 // failed is err as an error of this file.
 func (f *file) failed(op string, err error) error { return &OpError{Op: op, Name: f.name, Err: err} }
-
-// called is err, which an operation has just made, as an error of the method that the user called.
-func called(op string, err error) error {
-	if e, ok := err.(*OpError); ok {
-		e.Op = op
-	}
-	return err
-}
 
 // errNoFile is the error of a call on a nil *File.
 func errNoFile(op string) error { return &OpError{Op: op, Name: "nil file", Err: fs.ErrInvalid} }

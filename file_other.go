@@ -27,6 +27,9 @@ func readHere(h Handle, p []byte, off int64) int { return -1 }
 
 func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return 0, false }
 
+func trySend(h Handle, p []byte) (int, error)    { return 0, ErrUnsupported }
+func tryReceive(h Handle, p []byte) (int, error) { return 0, ErrUnsupported }
+
 func seekHandle(h Handle, offset int64, whence int) (int64, error) { return 0, ErrUnsupported }
 
 func openDirectory(h Handle) (Handle, error) { return 0, ErrUnsupported }

@@ -74,6 +74,9 @@ const sectorBytes = 512
 
 // readOnce is one read, from the page cache if all of it is there.
 func (f *File) readOnce(p []byte, off int64) (int, error) {
+	if f.socket {
+		return f.receive(p)
+	}
 	if off >= 0 && len(p) <= maxCachedBytes && f.regular && !f.direct && f.over("read", reading) == nil {
 		if n, ok := f.readCached(p, off); ok {
 			f.state.Add(fileDone)
@@ -85,11 +88,6 @@ func (f *File) readOnce(p []byte, off int64) (int, error) {
 	}
 	c := fileCalls.Get().(*call)
 	defer c.free()
-	if f.socket {
-		c.op = Recv(f.h, p, 0)
-		n, err := f.do(c, reading)
-		return n, called("read", err)
-	}
 	c.op = Read(f.h, p, off)
 	n, err := f.do(c, reading)
 	return n, f.explain(err, off, p)

@@ -79,6 +79,10 @@ func readHere(h Handle, p []byte, off int64) int {
 // tryCached reads what the page cache holds, if that is all of p, without blocking.
 func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return pool.TryCached(int(h), p, off) }
 
+// trySend sends, and tryReceive receives, what it can without waiting: EAGAIN if that is nothing.
+func trySend(h Handle, p []byte) (int, error)    { return pool.TrySend(int(h), p) }
+func tryReceive(h Handle, p []byte) (int, error) { return pool.TryReceive(int(h), p) }
+
 func seekHandle(h Handle, offset int64, whence int) (int64, error) {
 	return unix.Seek(int(h), offset, whence)
 }

@@ -77,6 +77,10 @@ func readHere(h Handle, p []byte, off int64) int { return -1 }
 // tryCached: no call asks for the cache alone.
 func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return 0, false }
 
+// trySend and tryReceive: a call that is not overlapped would have to change the socket's mode.
+func trySend(h Handle, p []byte) (int, error)    { return 0, syscall.EAGAIN }
+func tryReceive(h Handle, p []byte) (int, error) { return 0, syscall.EAGAIN }
+
 func seekHandle(h Handle, offset int64, whence int) (int64, error) {
 	if whence < 0 || whence > 2 { // which package syscall takes for 0
 		return 0, syscall.EINVAL

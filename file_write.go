@@ -59,6 +59,9 @@ func (f *File) writeAll(p []byte, off int64) (n int, err error) {
 	if len(p) == 0 {
 		return 0, f.over("write", writing)
 	}
+	if f.socket {
+		return f.sendAll(p)
+	}
 	c := fileCalls.Get().(*call)
 	defer c.free()
 	for n < len(p) {
@@ -66,16 +69,9 @@ func (f *File) writeAll(p []byte, off int64) (n int, err error) {
 		if off != CurrentOffset {
 			at += int64(n)
 		}
-		if f.socket {
-			c.op = Send(f.h, p[n:], 0)
-		} else {
-			c.op = Write(f.h, p[n:], at)
-		}
+		c.op = Write(f.h, p[n:], at)
 		m, err := f.do(c, writing)
 		n += m
-		if f.socket {
-			err = called("write", err)
-		}
 		if err == nil && m == 0 {
 			err = io.ErrUnexpectedEOF
 		}

@@ -26,17 +26,24 @@ func newSocket(t testing.TB, m *Manager, domain, kind int) Handle {
 // listener makes one on the loopback, and returns where.
 func listener(t testing.TB, m *Manager, backlog int) (Handle, SocketAddress) {
 	t.Helper()
-	at, err := IPAddress(netip.MustParseAddrPort("127.0.0.1:0"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	at := mustAddress(t, "127.0.0.1:0")
 	l := newSocket(t, m, syscall.AF_INET, syscall.SOCK_STREAM)
 	do(t, m, ptr(func(op *Op) { *op = Bind(l, at) }))
 	do(t, m, ptr(func(op *Op) { *op = Listen(l, backlog) }))
-	if at, err = LocalAddress(l); err != nil {
+	at, err := LocalAddress(l)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return l, at
+}
+
+func mustAddress(t testing.TB, text string) SocketAddress {
+	t.Helper()
+	at, err := IPAddress(netip.MustParseAddrPort(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }
 
 // connection makes one, and returns its ends.

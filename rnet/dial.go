@@ -2,9 +2,9 @@ package rnet
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
-	"reflect"
 	"syscall"
 	"time"
 
@@ -104,10 +104,21 @@ func (d *Dialer) failed(network string, to net.Addr, err error) *net.OpError {
 
 // source is LocalAddr, and nil if it is a nil pointer.
 func (d *Dialer) source() net.Addr {
-	if a := d.LocalAddr; a != nil && !reflect.ValueOf(a).IsNil() {
-		return a
+	switch a := d.LocalAddr.(type) {
+	case *net.TCPAddr:
+		if a == nil {
+			return nil
+		}
+	case *net.UDPAddr:
+		if a == nil {
+			return nil
+		}
+	case *net.UnixAddr:
+		if a == nil {
+			return nil
+		}
 	}
-	return nil
+	return d.LocalAddr
 }
 
 // targets are the addresses to connect to: those of the version of IP that the resolver says first, and the others, unless they are to
@@ -116,6 +127,9 @@ func (d *Dialer) targets(ctx context.Context, network, address string) (primarie
 	r := d.Resolver
 	if r == nil {
 		r = net.DefaultResolver
+	}
+	if address == "" {
+		return nil, nil, errors.New("missing address")
 	}
 	all, err := resolve(ctx, r, network, address)
 	if err != nil {
@@ -262,7 +276,7 @@ func (d *Dialer) dialOne(ctx context.Context, network string, ap netip.AddrPort)
 		if err != nil {
 			return nil, d.failed(network, to, err)
 		}
-		if tcp, ok := c.(*Conn); ok && tries < maxSelf && d.LocalAddr == nil && tcp.local != nil && tcp.local.String() == tcp.remote.String() {
+		if tcp, ok := c.(*Conn); ok && tries < maxSelf && d.source() == nil && tcp.local != nil && tcp.local.String() == tcp.remote.String() {
 			c.Close()
 			continue
 		}

@@ -1,14 +1,18 @@
 // Package rnet has package net's connections on a ringport manager: Listen, Dial and ListenPacket for TCP, UDP and Unix sockets, with
-// package net's names, results and errors, so that net/http, crypto/tls and whatever else takes a net.Conn or a net.Listener runs on
-// them unchanged.
+// package net's names, results and errors, so that net/http, crypto/tls and whatever else takes a net.Conn, a net.Listener or a
+// net.PacketConn runs on them unchanged.
 //
-//	l, err := rnet.Listen("tcp", "127.0.0.1:0")
+//	l, err := rnet.Listen("tcp", "127.0.0.1:8080")
 //	…
 //	http.Serve(l, handler)
 //
-// What is different from package net: a [Conn] has views whose calls end with a context (WithContext), Close waits until the calls that
-// it ends are over, and an unbound caller may choose the manager ([Dialer], [ListenConfig]), which must be a threaded one.
+// What package net does not have: a context ends what waits on a view of a connection ([Conn.WithContext], [PacketConn.WithContext]) or of a
+// listener ([Listener.AcceptContext]); Close waits until the calls that it ends are over; and operations go through a manager of the
+// caller's choice, a threaded one ([Dialer], [ListenConfig]), by default through ringport.Default.
 //
 // Errors are *net.OpError, with package net's operations and sentinels in them: net.ErrClosed, os.ErrDeadlineExceeded, the context's
-// errors, io.EOF bare, and the system's errors in an *os.SyscallError.
+// error, the system's errors in an *os.SyscallError, and io.EOF bare. One is new: of a manager that was closed they match
+// ringport.ErrManagerClosed beside net.ErrClosed.
+//
+// For very many connections there are callbacks instead of goroutines: [ServeLoops].
 package rnet

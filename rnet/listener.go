@@ -49,10 +49,7 @@ const backlog = 1<<16 - 1
 
 // Listen is the function Listen with this configuration. The context is for the resolution of the address alone.
 func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	if kindOf(network) == syscall.SOCK_DGRAM || !isUnix(network) && !isIP(network) {
-		return nil, listenError(network, nil, net.UnknownNetworkError(network))
-	}
-	s, err := lc.open(ctx, network, address)
+	s, err := lc.open(ctx, network, address, false)
 	if err != nil {
 		return nil, err
 	}
@@ -68,33 +65,38 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 
 // ListenPacket is the function ListenPacket with this configuration. The context is for the resolution of the address alone.
 func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
-	if kindOf(network) != syscall.SOCK_DGRAM {
-		return nil, listenError(network, nil, net.UnknownNetworkError(network))
-	}
-	s, err := lc.open(ctx, network, address)
+	s, err := lc.open(ctx, network, address, true)
 	if err != nil {
 		return nil, err
 	}
 	return newPacketConn(s), nil
 }
 
-// open makes a socket that has the address.
-func (lc *ListenConfig) open(ctx context.Context, network, address string) (s socket, err error) {
+// open makes a socket that has the address, for packets or for connections.
+func (lc *ListenConfig) open(ctx context.Context, network, address string, packets bool) (s socket, err error) {
 	p := plan{manager: lc.Manager, network: network, kind: kindOf(network), reusePort: lc.ReusePort, listens: true, control: lc.Control}
 	var at net.Addr
-	if isUnix(network) {
-		at = &net.UnixAddr{Name: address, Net: network}
-		p.address, p.family = address, syscall.AF_UNIX
-		if p.local, err = ringport.UnixAddress(address); err == nil {
-			s, err = p.make(ctx)
-		}
-	} else {
-		var ap netip.AddrPort
+	var ap netip.AddrPort
+	switch {
+	case isUnix(network):
+		at, p.address, p.family = &net.UnixAddr{Name: address, Net: network}, address, syscall.AF_UNIX
+		p.local, err = ringport.UnixAddress(address)
+	case isIP(network):
 		if ap, err = firstOf(ctx, network, address); err == nil {
 			at = netAddrOf(network, ap)
 			p.address = at.String()
-			s, err = p.withAddress(ctx, ap)
 		}
+	default:
+		err = net.UnknownNetworkError(network)
+	}
+	switch {
+	case err != nil:
+	case packets != (p.kind == syscall.SOCK_DGRAM):
+		err = &net.AddrError{Err: "unexpected address type", Addr: address}
+	case isUnix(network):
+		s, err = p.make(ctx)
+	default:
+		s, err = p.withAddress(ctx, ap)
 	}
 	if err != nil {
 		return s, listenError(network, at, err)
@@ -105,6 +107,9 @@ func (lc *ListenConfig) open(ctx context.Context, network, address string) (s so
 
 // firstOf is the address to listen at: an IPv4 one, if address has one.
 func firstOf(ctx context.Context, network, address string) (netip.AddrPort, error) {
+	if address == "" {
+		address = ":0"
+	}
 	all, err := resolve(ctx, net.DefaultResolver, network, address)
 	if err != nil {
 		return netip.AddrPort{}, err

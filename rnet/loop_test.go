@@ -1,3 +1,5 @@
+//go:build unix
+
 package rnet
 
 import (
@@ -15,28 +17,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/ringport/ringport"
 )
-
-// loopBackends are those that every test of loops runs on.
-func loopBackends(t *testing.T) []string {
-	t.Helper()
-	var names []string
-	for _, name := range []string{ringport.BackendIOUring, ringport.BackendPool} {
-		m, err := ringport.New(ringport.Config{Backend: name})
-		if err != nil {
-			t.Logf("not on %s: %v", name, err)
-			continue
-		}
-		m.Close()
-		names = append(names, name)
-	}
-	if len(names) == 0 {
-		t.Fatal("no backend")
-	}
-	return names
-}
 
 // handlerFuncs are a Handler. What is nil does nothing.
 type handlerFuncs struct {
@@ -67,7 +48,7 @@ func echo(c *LoopConn, data []byte) { c.Write(data) }
 
 // forLoops runs f with each backend, network and number of loops.
 func forLoops(t *testing.T, f func(t *testing.T, serve func(h *handlerFuncs, config LoopConfig) *Loops)) {
-	for _, backend := range loopBackends(t) {
+	for _, backend := range backendsHere(t) {
 		for _, network := range []string{"tcp", "unix"} {
 			for _, n := range []int{1, 3} {
 				t.Run(fmt.Sprintf("%s/%s/%d", backend, network, n), func(t *testing.T) {
@@ -307,7 +288,7 @@ func TestLoops_Timeout(t *testing.T) {
 
 // TestLoops_Reset: an end that was not said properly is an error.
 func TestLoops_Reset(t *testing.T) {
-	for _, backend := range loopBackends(t) {
+	for _, backend := range backendsHere(t) {
 		opened, closed := make(chan bool, 1), make(chan error, 1)
 		ls, err := ServeLoops(t.Context(), "tcp", "127.0.0.1:0", &handlerFuncs{
 			open:  func(*LoopConn) { opened <- true },
@@ -347,7 +328,7 @@ func TestLoops_PauseResume(t *testing.T) {
 
 // TestLoops_ContextEnds: all connections are told why, and the loops are gone.
 func TestLoops_ContextEnds(t *testing.T) {
-	for _, backend := range loopBackends(t) {
+	for _, backend := range backendsHere(t) {
 		why := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		const conns = 20

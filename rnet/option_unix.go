@@ -50,3 +50,5 @@ func setNonblock(fd uintptr) error { return syscall.SetNonblock(int(fd), true) }
 
 // portsAreShared: the system divides connections among the listeners of a port (SO_REUSEPORT). Others give them to the last one.
 const portsAreShared = runtime.GOOS == "linux"
+
+func closeSocket(h ringport.Handle) { unix.Close(int(h)) }

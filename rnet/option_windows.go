@@ -46,3 +46,5 @@ func setNonblock(uintptr) error { return nil }
 
 // portsAreShared: no port can have several listeners.
 const portsAreShared = false
+
+func closeSocket(h ringport.Handle) { windows.Closesocket(windows.Handle(h)) }

@@ -74,8 +74,7 @@ func (p *plan) make(ctx context.Context) (s socket, err error) {
 func adopt(m *ringport.Manager, h ringport.Handle, network string) (s socket, err error) {
 	f, err := m.NewFile(h, network)
 	if err != nil {
-		shut := ringport.CloseHandle(h)
-		m.Do(context.Background(), &shut)
+		closeSocket(h) // the manager is closed, most likely, and runs no operation any more
 		return s, err
 	}
 	return socket{m: m, f: f, network: network}, nil
@@ -84,7 +83,8 @@ func adopt(m *ringport.Manager, h ringport.Handle, network string) (s socket, er
 // prepare sets the options that package net sets, and the local address.
 func (p *plan) prepare(s *socket, h ringport.Handle) error {
 	if p.family == syscall.AF_INET6 {
-		if err := ringport.SetSocketOption(h, syscall.IPPROTO_IPV6, syscall.IPV6_V6ONLY, number(!p.both)); err != nil {
+		// Who only connects doesn't care; some systems have it one way and can't change it.
+		if err := ringport.SetSocketOption(h, syscall.IPPROTO_IPV6, syscall.IPV6_V6ONLY, number(!p.both)); err != nil && p.listens {
 			return err
 		}
 	}
@@ -224,21 +224,22 @@ func (c *rawConn) Control(do func(fd uintptr)) error {
 }
 
 func (c *rawConn) Read(try func(fd uintptr) bool) error {
-	if err := c.unblock(); err != nil {
+	if err := unblock(c.raw); err != nil {
 		return c.s.failedHere("raw-read", err)
 	}
 	return c.s.failedHere("raw-read", c.raw.Read(try))
 }
 
 func (c *rawConn) Write(try func(fd uintptr) bool) error {
-	if err := c.unblock(); err != nil {
+	if err := unblock(c.raw); err != nil {
 		return c.s.failedHere("raw-write", err)
 	}
 	return c.s.failedHere("raw-write", c.raw.Write(try))
 }
 
-func (c *rawConn) unblock() (err error) {
-	if closed := c.raw.Control(func(fd uintptr) { err = setNonblock(fd) }); closed != nil {
+// unblock makes the socket non-blocking.
+func unblock(raw syscall.RawConn) (err error) {
+	if closed := raw.Control(func(fd uintptr) { err = setNonblock(fd) }); closed != nil {
 		return closed
 	}
 	return err

@@ -43,6 +43,18 @@ var contests = []contest{
 	echoLoopsLimit(64),
 	echoLoopsLimit(1000),
 	watchDirs(),
+	echoConns("echo-conn-64", 64, 64, 1.0),
+	echoConns("echo-conn-1000", 1000, 64, 1.0),
+	echoConns("echo-conn-16k", 64, 16<<10, 1.1),
+	{
+		against: "net.TCPConn.ReadFrom (sendfile)",
+		rows: []row{
+			{name: "send-file", unit: "GiB/s", figure: figures.perSecond, goal: 1.0},
+			{name: "send-file-cpu", unit: "µs CPU a GiB", figure: figures.cpuMicroseconds, goal: 1.0, atMost: true},
+		},
+		ours:   sideOf(role{Name: "sendfile", Engine: "rnet", NeedsData: true}),
+		theirs: sideOf(role{Name: "sendfile", Engine: "net", NeedsData: true}),
+	},
 	onWindows("wine-read-1", "go-winio, Read", role{Name: "overlapped", Depth: 1}),
 	onWindows("wine-read-32", "go-winio, Read", role{Name: "overlapped", Depth: 32}),
 	onWindows("wine-pipe", "go-winio, ListenPipe and DialPipe", role{Name: "pipe"}),
@@ -123,6 +135,16 @@ func echoLoopsLimit(connections int) contest {
 		rows:    []row{{name: fmt.Sprintf("echo-limit-%d", connections), unit: "round trips/s", figure: figures.perSecond, goal: 0.88}},
 		ours:    echoRole("loops", 1, connections, 64),
 		theirs:  echoLimit(connections, 64),
+	}
+}
+
+// echoConns is messages on so many connections with a goroutine each.
+func echoConns(name string, connections, bytes int, goal float64) contest {
+	return contest{
+		against: "net.Conn",
+		rows:    []row{{name: name, unit: "round trips/s", figure: figures.perSecond, goal: goal}},
+		ours:    echoRole("rnet", 0, connections, bytes),
+		theirs:  echoRole("net", 0, connections, bytes),
 	}
 }
 

@@ -95,7 +95,7 @@ const (
 	// Regular: the caller knows that FD is a regular file or block device, so that the request ends by itself.
 	Regular
 	// Waits: the caller knows that Open may wait (a FIFO for its peer), so that the request must neither block a shared
-	// thread nor be answered as O_NONBLOCK would be.
+	// thread nor be answered as O_NONBLOCK would be; or it expects that a Recv will have to wait, so that trying first would be in vain.
 	Waits
 	// Inline: the submitter would take the result at once, so that Submit should look for it. Without the flag the driver may
 	// leave a result that is there already to Wait.

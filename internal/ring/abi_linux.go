@@ -156,6 +156,7 @@ const (
 // Flags in SQE.IOPrio of socket operations.
 const (
 	AcceptMultishot = 1 << 0 // since Linux 5.19
+	RecvPollFirst   = 1 << 0 // since Linux 5.19, as OpSocket
 	RecvMultishot   = 1 << 1 // since Linux 6.0
 )
 

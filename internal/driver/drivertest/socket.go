@@ -19,6 +19,7 @@ var socketTests = []test{
 	{name: "Law3CancelConnect", run: cancelConnect},
 	{name: "Law3CancelSend", run: cancelSend},
 	{name: "Law3CancelRecv", run: cancelRecv},
+	{name: "RecvThatExpectsToWait", run: expectingRecv},
 	{name: "SendsAreWhole", run: wholeSends},
 	{name: "RecvOfAll", run: recvAll},
 	{name: "SocketResetIsAnError", run: socketReset},
@@ -260,6 +261,39 @@ func cancelSend(f *fixture) {
 				f.Errorf("%s, %v: %d bytes arrived, %d were reported", name, k, len(got), sent)
 			}
 		}
+	}
+}
+
+// expectingRecv: who expects that a receive has to wait (Waits) may be wrong: the result is the same.
+func expectingRecv(f *fixture) {
+	expecting := func(h driver.Handle) *driver.Request {
+		r := recv(h, 8)
+		r.Flags = driver.Waits
+		return r
+	}
+	for _, at := range streamAddresses(f) {
+		client, server := f.connection(at)
+		for _, nonblocking := range []bool{false, true} {
+			if err := syscall.SetNonblock(int(server), nonblocking); err != nil {
+				f.Fatal(err)
+			}
+			f.must(send(client, "there"), 5)
+			f.must(expecting(server), 5)
+			in := expecting(server)
+			f.start(in)
+			f.must(send(client, "later"), 5)
+			if f.await(in); in.N != 5 || in.Err != nil || string(in.Buf[:5]) != "later" {
+				f.Fatalf("%q, %v", in.Buf[:in.N], in.Err)
+			}
+			in = expecting(server)
+			f.start(in)
+			f.cancel(in)
+			if f.await(in); in.N != 0 || in.Err != driver.ErrCanceled {
+				f.Fatalf("a cancel: %d, %v", in.N, in.Err)
+			}
+		}
+		f.must(&driver.Request{Kind: driver.Shutdown, FD: client, Arg: syscall.SHUT_WR}, 0)
+		f.must(expecting(server), 0)
 	}
 }
 

@@ -240,6 +240,9 @@ func (d *Driver) queue(r *driver.Request, how *entry) (done bool) {
 	}
 	data := d.hold(r)
 	how.fill(sqe, r)
+	if r.Kind == driver.Recv && r.Flags&driver.Waits != 0 && d.ops.Has(ring.OpSocket) {
+		sqe.IOPrio |= ring.RecvPollFirst
+	}
 	sqe.UserData = data
 	d.publish(1)
 	if r.Asked.Load() { // the cancel came too early to find r

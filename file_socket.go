@@ -1,0 +1,72 @@
+package ringport
+
+import (
+	"io"
+	"syscall"
+
+	"github.com/ringport/ringport/internal/driver"
+)
+
+// A socket most often has room for what is written, and then the operation is a system call that does not wait: it is made at once, on
+// the caller's goroutine. A read most often waits for the peer, and asking first would be a call in vain; but one that filled its
+// buffer is most often followed by another that need not wait.
+
+// sendAll is Write on a socket.
+func (f *File) sendAll(p []byte) (n int, err error) {
+	if err := f.over("write", writing); err != nil {
+		return 0, err
+	}
+	if n, err = trySend(f.h, p); n == len(p) {
+		f.state.Add(fileDone)
+		return n, nil
+	}
+	if err != nil && err != syscall.EAGAIN {
+		return 0, f.failed("write", err)
+	}
+	c := fileCalls.Get().(*call)
+	defer c.free()
+	for n < len(p) {
+		c.op = Send(f.h, p[n:], 0)
+		m, err := f.do(c, writing)
+		n += m
+		if err == nil && m == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return n, called("write", err)
+		}
+	}
+	return n, nil
+}
+
+// receive is Read on a socket.
+func (f *File) receive(p []byte) (n int, err error) {
+	if f.more.Load() && f.over("read", reading) == nil {
+		if n, err = tryReceive(f.h, p); n > 0 {
+			f.more.Store(n == len(p))
+			f.state.Add(fileDone)
+			return n, nil
+		}
+		f.more.Store(false)
+		if err != nil && err != syscall.EAGAIN {
+			return 0, f.failed("read", err)
+		}
+	}
+	c := fileCalls.Get().(*call)
+	defer c.free()
+	c.op = Recv(f.h, p, 0)
+	c.op.req.Flags = driver.Waits
+	n, err = f.do(c, reading)
+	if n == len(p) {
+		f.more.Store(true)
+	}
+	return n, called("read", err)
+}
+
+// called is err, which an operation has just made, as an error of the method that the user called.
+func called(op string, err error) error {
+	if e, ok := err.(*OpError); ok {
+		e.Op = op
+	}
+	return err
+}

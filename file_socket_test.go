@@ -1,0 +1,170 @@
+//go:build unix
+
+package ringport
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// socketFile makes a File of a socket, which the end of the test closes.
+func socketFile(t testing.TB, m *Manager, domain, kind int) *File {
+	t.Helper()
+	f, err := m.NewFile(Handle(do(t, m, ptr(func(op *Op) { *op = Socket(domain, kind, 0) }))), "socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// TestFile_Do: operations that File has no method for run on its handle, whichever they were made with, and its deadlines and Close end
+// them, as far as they are for the same way.
+func TestFile_Do(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		f := socketFile(t, m, syscall.AF_INET, syscall.SOCK_DGRAM)
+		at := mustAddress(t, "127.0.0.1:0")
+		bind := Bind(^Handle(0), at)
+		if _, err := f.Do(&bind); err != nil {
+			t.Fatal(err)
+		}
+		at, err := LocalAddress(Handle(f.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var from SocketAddress
+		buf, control := make([]byte, 16), make([]byte, 16)
+		in, out := RecvMsg(0, nil, nil, &from, 0), SendMsg(0, nil, nil, &at, 0)
+		for _, text := range []string{"one", "three"} { // the same two operations
+			out.SetMessage([][]byte{[]byte(text)}, nil)
+			if n, err := f.DoWrite(&out); n != len(text) || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+			in.SetMessage([][]byte{buf[:2], buf[2:]}, control)
+			if n, err := f.DoRead(&in); string(buf[:n]) != text || err != nil || from != at {
+				t.Errorf("%q from %v, %v", buf[:n], from, err)
+			}
+		}
+		f.SetReadDeadline(later)
+		whileInFlight(m, func() { f.SetReadDeadline(soon) })
+		if _, err := f.DoRead(&in); !isDeadline(err) {
+			t.Errorf("a deadline: %v", err)
+		}
+		f.SetReadDeadline(soon)
+		if _, err := f.DoWrite(&out); err != nil {
+			t.Errorf("the other way's deadline: %v", err)
+		}
+		f.SetDeadline(soon)
+		if _, err := f.Do(ptr(func(op *Op) { *op = Shutdown(0, ShutdownBoth) })); isDeadline(err) {
+			t.Errorf("a deadline for what is neither: %v", err)
+		}
+		f.Close()
+		if _, err := f.DoRead(&in); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("a closed file: %v", err)
+		}
+		read := Recv(0, buf, 0)
+		read.SetMessage([][]byte{buf}, control) // does nothing
+		if n, flags := read.Received(); n != 0 || flags != 0 {
+			t.Errorf("%d, %d", n, flags)
+		}
+	})
+}
+
+// TestFile_DoInFlight: an operation that is in flight is left alone.
+func TestFile_DoInFlight(t *testing.T) {
+	forThreaded(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		f := socketFile(t, m, syscall.AF_INET, syscall.SOCK_DGRAM)
+		bind := Bind(0, mustAddress(t, "127.0.0.1:0"))
+		if _, err := f.Do(&bind); err != nil {
+			t.Fatal(err)
+		}
+		op := RecvFrom(0, make([]byte, 8), nil, 0)
+		ended := make(chan error)
+		go func() {
+			_, err := f.DoRead(&op)
+			ended <- err
+		}()
+		if err := eventually(func() error {
+			if m.Stats().InFlight != 1 {
+				return errors.New("it is not in flight")
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.DoRead(&op); !errors.Is(err, ErrInFlight) {
+			t.Errorf("again: %v", err)
+		}
+		f.Close()
+		if err := <-ended; !errors.Is(err, os.ErrClosed) {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
+// TestFile_Socket: reads and writes of a socket, whether they wait or not, are called that in errors, and each byte comes once, in order.
+func TestFile_Socket(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		a, b := fileConnection(t, m)
+		data := make([]byte, 1<<20)
+		for i := range data {
+			data[i] = byte(i ^ i>>8)
+		}
+		buf := make([]byte, 1000)
+		for sent, got := 0, 0; got < len(data); {
+			a.SetWriteDeadline(time.Now().Add(time.Millisecond)) // b doesn't read meanwhile, in caller-driven mode least of all
+			n, err := a.Write(data[sent:])
+			if sent += n; err != nil && !isDeadline(err) || n < 0 {
+				t.Fatal(n, err)
+			}
+			for got < sent {
+				n, err := b.Read(buf)
+				if err != nil || string(buf[:n]) != string(data[got:got+n]) {
+					t.Fatalf("%d bytes at %d, %v", n, got, err)
+				}
+				got += n
+			}
+		}
+		var e *OpError
+		b.SetReadDeadline(soon)
+		if _, err := b.Read(buf); !errors.As(err, &e) || e.Op != "read" || e.Name != "socket" {
+			t.Errorf("%v", err)
+		}
+		b.SetReadDeadline(time.Time{})
+		if _, err := a.Do(ptr(func(op *Op) { *op = Shutdown(0, ShutdownWrite) })); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := b.Read(buf); n != 0 || err != io.EOF {
+			t.Errorf("%d, %v", n, err)
+		}
+		a.SetWriteDeadline(time.Time{})
+		if _, err := a.Write(buf); !errors.Is(err, syscall.EPIPE) || !errors.As(err, &e) || e.Op != "write" {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// fileConnection is a connection, each end a File.
+func fileConnection(t testing.TB, m *Manager) (client, server *File) {
+	t.Helper()
+	l, at := listener(t, m, 1)
+	client = socketFile(t, m, syscall.AF_INET, syscall.SOCK_STREAM)
+	connect := Connect(0, at)
+	if _, err := client.Do(&connect); err != nil {
+		t.Fatal(err)
+	}
+	h := Handle(do(t, m, ptr(func(op *Op) { *op = Accept(l, nil) })))
+	server, err := m.NewFile(h, "socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	return client, server
+}

@@ -1,0 +1,581 @@
+//go:build unix
+
+package rnet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ringport/ringport"
+)
+
+// streamNetworks are those that have connections.
+func streamNetworks() []string {
+	networks := []string{"tcp4", "tcp6", "unix"}
+	if runtime.GOOS == "linux" {
+		networks = append(networks, "unixpacket")
+	}
+	return networks
+}
+
+func forNetworks(t *testing.T, f func(t *testing.T, s stack, network string)) {
+	forEach(t, func(t *testing.T, s stack) {
+		for _, network := range streamNetworks() {
+			t.Run(network, func(t *testing.T) { f(t, s, network) })
+		}
+	})
+}
+
+// TestConn_Stream: what one side writes the other reads, both ways at once, and then the end.
+func TestConn_Stream(t *testing.T) {
+	forNetworks(t, func(t *testing.T, s stack, network string) {
+		client, server := pair(t, s, network)
+		data := pattern(4 << 20)
+		if network == "unixpacket" {
+			data = data[:64<<10] // one packet
+		}
+		send := func(c net.Conn) error {
+			if n, err := c.Write(data); n != len(data) || err != nil {
+				return fmt.Errorf("write: %d, %v", n, err)
+			}
+			return c.(*Conn).CloseWrite()
+		}
+		receive := func(c net.Conn) error {
+			if network == "unixpacket" {
+				buf := make([]byte, len(data))
+				if n, err := c.Read(buf); !bytes.Equal(buf[:n], data) || err != nil {
+					return fmt.Errorf("a packet: %d bytes, %v", n, err)
+				}
+			} else if err := expect(c, data); err != nil {
+				return err
+			}
+			if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				return fmt.Errorf("after CloseWrite: %d, %v", n, err)
+			}
+			return nil
+		}
+		together(t, func() error { return send(client) }, func() error { return send(server) },
+			func() error { return receive(client) }, func() error { return receive(server) })
+	})
+}
+
+// TestConn_Addresses: they are as package net has them, at both ends of a connection between the two.
+func TestConn_Addresses(t *testing.T) {
+	forNetworks(t, func(t *testing.T, s stack, network string) {
+		for _, sides := range [][2]stack{{s, netStack}, {netStack, s}} {
+			l := listen(t, sides[0], network)
+			accepted := async(func() (net.Conn, error) { return l.Accept() })
+			client, err := sides[1].dial(context.Background(), network, l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			server, err := accepted()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
+			for what, both := range map[string][2]net.Addr{
+				"of the server": {server.LocalAddr(), client.RemoteAddr()},
+				"of the client": {server.RemoteAddr(), client.LocalAddr()},
+				"listened at":   {l.Addr(), client.RemoteAddr()},
+			} {
+				if a, b := fmt.Sprintf("%T %[1]v %s", both[0], both[0].Network()), fmt.Sprintf("%T %[1]v %s", both[1], both[1].Network()); a != b {
+					t.Errorf("the address %s: %s and %s", what, a, b)
+				}
+			}
+		}
+	})
+}
+
+// TestConn_WriteBuffers: all buffers, in their order, and they are used up; also more of them than one operation takes.
+func TestConn_WriteBuffers(t *testing.T) {
+	forEach(t, func(t *testing.T, s stack) {
+		client, server := pair(t, s, "tcp")
+		data := pattern(3000 * 100)
+		var bufs net.Buffers
+		for i := range 3000 {
+			bufs = append(bufs, data[i*100:(i+1)*100])
+		}
+		together(t, func() error { return expect(server, data) }, func() error {
+			if n, err := client.(*Conn).WriteBuffers(&bufs); n != int64(len(data)) || err != nil || len(bufs) != 0 {
+				return fmt.Errorf("%d, %v, %d buffers left", n, err, len(bufs))
+			}
+			return nil
+		})
+		client.SetWriteDeadline(time.Unix(1, 0))
+		bufs = net.Buffers{data[:10], data[10:20]}
+		if n, err := client.(*Conn).WriteBuffers(&bufs); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || len(bufs) != 2 {
+			t.Errorf("past the deadline: %d, %v, %d buffers left", n, err, len(bufs))
+		}
+	})
+}
+
+// TestConn_Reset: a peer that resets the connection is an error for who reads and writes, and no end of file.
+func TestConn_Reset(t *testing.T) {
+	forEach(t, func(t *testing.T, s stack) {
+		for name, before := range map[string]func(c net.Conn){
+			"waiting":          func(c net.Conn) {},
+			"not read":         func(c net.Conn) { c.Write([]byte("data that is never read")) },
+			"after much of it": func(c net.Conn) { c.Write(pattern(100 << 10)) },
+		} {
+			client, server := pair(t, s, "tcp")
+			before(client)
+			read := async(func() (int64, error) { return io.Copy(io.Discard, readerOnly{client}) })
+			inFlight(t, s.m, 1)
+			if err := server.(*Conn).SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+			server.Close()
+			_, err := read()
+			var e *net.OpError
+			if !errors.Is(err, syscall.ECONNRESET) || !errors.As(err, &e) || e.Op != "read" || e.Timeout() {
+				t.Errorf("%s: %v", name, err)
+			}
+			for err = nil; err == nil; {
+				_, err = client.Write([]byte("x"))
+			}
+			if !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("%s: a write: %v", name, err)
+			}
+		}
+	})
+}
+
+// TestConn_HalfClose: each side can end its sending and go on receiving, and its receiving and go on sending.
+func TestConn_HalfClose(t *testing.T) {
+	forNetworks(t, func(t *testing.T, s stack, network string) {
+		client, server := pair(t, s, network)
+		buf := make([]byte, 16)
+		client.Write([]byte("last"))
+		waiting := async(func() (int, error) {
+			expect(server, []byte("last"))
+			return server.Read(make([]byte, 16))
+		})
+		if err := client.(*Conn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := waiting(); n != 0 || err != io.EOF {
+			t.Errorf("after the peer's CloseWrite: %d, %v", n, err)
+		}
+		if _, err := client.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("a write after CloseWrite: %v", err)
+		}
+		server.Write([]byte("answer"))
+		if n, err := client.Read(buf); string(buf[:n]) != "answer" || err != nil {
+			t.Errorf("the other way: %q, %v", buf[:n], err)
+		}
+		waiting = async(func() (int, error) { return client.Read(make([]byte, 16)) })
+		inFlight(t, s.m, 1)
+		if err := client.(*Conn).CloseRead(); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := waiting(); n != 0 || err != io.EOF {
+			t.Errorf("a read that waits, after CloseRead: %d, %v", n, err)
+		}
+		client.Close()
+		for what, f := range map[string]func() error{"CloseRead": client.(*Conn).CloseRead, "CloseWrite": client.(*Conn).CloseWrite} {
+			if err := f(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("%s of what is closed: %v", what, err)
+			}
+		}
+	})
+}
+
+// TestConn_BackPressure: a peer that doesn't read holds the writer up, who keeps nothing but what it was given, and can be ended; what
+// was sent until then arrives.
+func TestConn_BackPressure(t *testing.T) {
+	forNetworks(t, func(t *testing.T, s stack, network string) {
+		client, server := pair(t, s, network)
+		chunk := pattern(64 << 10)
+		var sent atomic.Int64
+		writing := async(func() (int, error) {
+			for {
+				n, err := client.Write(chunk)
+				sent.Add(int64(n))
+				if err != nil {
+					return n, err
+				}
+			}
+		})
+		var was, is runtime.MemStats
+		runtime.GC() // this test makes garbage of its own
+		runtime.ReadMemStats(&was)
+		if err := eventually(func() error { // the systems' buffers may grow for a while
+			inFlight(t, s.m, 1)
+			before := sent.Load()
+			for range 1000 {
+				runtime.Gosched()
+			}
+			if now := sent.Load(); now != before {
+				return fmt.Errorf("it goes on: %d bytes, then %d", before, now)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&is)
+		if is.HeapAlloc > was.HeapAlloc+1<<20 {
+			t.Errorf("the heap has grown from %d bytes to %d", was.HeapAlloc, is.HeapAlloc)
+		}
+		ctxErr := func() error {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_, err := client.(*Conn).WithContext(ctx).Write([]byte("x"))
+			return err
+		}()
+		if !errors.Is(ctxErr, context.Canceled) {
+			t.Errorf("a view whose context is over: %v", ctxErr)
+		}
+		client.SetWriteDeadline(time.Unix(1, 0))
+		if _, err := writing(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a deadline: %v", err)
+		}
+		client.Close()
+		n, err := io.Copy(io.Discard, readerOnly{server})
+		if network == "unixpacket" && n > 0 { // io.Copy's buffer cuts packets
+			n = sent.Load()
+		}
+		if n != sent.Load() || err != nil {
+			t.Errorf("%d bytes of %d arrived, %v", n, sent.Load(), err)
+		}
+	})
+}
+
+// TestConn_MoreToRead: a read after one that filled its buffer, which need not wait, obeys deadlines and contexts as well, waits if there is
+// nothing, and finds the end and a reset.
+func TestConn_MoreToRead(t *testing.T) {
+	forEach(t, func(t *testing.T, s stack) {
+		for _, end := range []string{"end", "reset"} {
+			client, server := pair(t, s, "tcp")
+			if _, err := server.Write([]byte("onetwothr")); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 3)
+			read := func(c net.Conn, text string, want error) {
+				t.Helper()
+				if n, err := c.Read(buf); string(buf[:n]) != text || !errors.Is(err, want) {
+					t.Errorf("%q, %v; want %q, %v", buf[:n], err, text, want)
+				}
+			}
+			if err := expect(client, []byte("one")); err != nil {
+				t.Fatal(err)
+			}
+			client.SetReadDeadline(time.Unix(1, 0))
+			read(client, "", os.ErrDeadlineExceeded)
+			client.SetReadDeadline(time.Time{})
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			read(client.(*Conn).WithContext(ctx), "", context.Canceled)
+			read(client, "two", nil)
+			read(client, "thr", nil)
+			later := async(func() (int, error) { return client.Read(buf) })
+			inFlight(t, s.m, 1)
+			server.Write([]byte("fou"))
+			if n, err := later(); string(buf[:n]) != "fou" || err != nil {
+				t.Errorf("%q, %v", buf[:n], err)
+			}
+			if end == "reset" {
+				server.(*Conn).SetLinger(0)
+			}
+			server.Close()
+			read(client, "", map[string]error{"end": io.EOF, "reset": syscall.ECONNRESET}[end])
+		}
+	})
+}
+
+// TestConn_Contexts: the end of a context ends what waits on a view, takes no byte with it, and harms no other view.
+func TestConn_Contexts(t *testing.T) {
+	forNetworks(t, func(t *testing.T, s stack, network string) {
+		client, server := pair(t, s, network)
+		cause := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(context.Background())
+		waiting := async(func() (int, error) { return client.(*Conn).WithContext(ctx).Read(make([]byte, 16)) })
+		inFlight(t, s.m, 1)
+		cancel(cause)
+		if n, err := waiting(); n != 0 || !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
+			t.Errorf("%d, %v", n, err)
+		}
+		server.Write([]byte("kept"))
+		if err := expect(client, []byte("kept")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestConn_CloseEndsEverything: Close wakes who reads and who writes, and the manager's Close does.
+func TestConn_CloseEndsEverything(t *testing.T) {
+	forNetworks(t, func(t *testing.T, s stack, network string) {
+		client, _ := pair(t, s, network)
+		reading := async(func() (int, error) { return client.Read(make([]byte, 16)) })
+		writing := async(func() (int, error) {
+			for {
+				if n, err := client.Write(make([]byte, 64<<10)); err != nil {
+					return n, err
+				}
+			}
+		})
+		inFlight(t, s.m, 2)
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+		for what, wait := range map[string]func() (int, error){"read": reading, "write": writing} {
+			_, err := wait()
+			var e *net.OpError
+			if !errors.Is(err, net.ErrClosed) || !errors.As(err, &e) || e.Op != what {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if err := client.Close(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a second Close: %v", err)
+		}
+	})
+}
+
+// TestConn_DeadlineChanges: 100,000 changes of the deadline while data goes both ways end nothing, and lose nothing.
+func TestConn_DeadlineChanges(t *testing.T) {
+	forEach(t, func(t *testing.T, s stack) {
+		client, server := pair(t, s, "tcp")
+		changes := 100_000
+		var changed atomic.Int64
+		done := make(chan struct{})
+		echo := func() error {
+			_, err := io.Copy(server, readerOnly{server})
+			return err
+		}
+		talk := func() error {
+			defer client.(*Conn).CloseWrite()
+			data := pattern(1000)
+			for trips := 0; ; trips++ {
+				select {
+				case <-done:
+					if trips == 0 {
+						return errors.New("no traffic")
+					}
+					return nil
+				default:
+				}
+				if _, err := client.Write(data); err != nil {
+					return err
+				}
+				if err := expect(client, data); err != nil {
+					return err
+				}
+			}
+		}
+		change := func() error {
+			defer close(done)
+			for i := range changes {
+				set := [...]func(time.Time) error{client.SetReadDeadline, client.SetWriteDeadline, client.SetDeadline}[i%3]
+				at := time.Now().Add(time.Hour + time.Duration(i))
+				if i%7 == 0 {
+					at = time.Time{}
+				}
+				if err := set(at); err != nil {
+					return err
+				}
+				changed.Add(1)
+			}
+			return nil
+		}
+		together(t, echo, talk, change)
+		if changed.Load() != int64(changes) {
+			t.Errorf("%d changes", changed.Load())
+		}
+	})
+}
+
+// TestConn_Options: they reach the socket.
+func TestConn_Options(t *testing.T) {
+	forEach(t, func(t *testing.T, s stack) {
+		client, server := pair(t, s, "tcp")
+		option := func(c net.Conn, level, name int) (value int) {
+			raw, err := c.(*Conn).SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := raw.Control(func(fd uintptr) { value, err = syscall.GetsockoptInt(int(fd), level, name) }); err != nil {
+				t.Fatal(err)
+			}
+			return value
+		}
+		for _, c := range []net.Conn{client, server} { // as package net begins them
+			if v := option(c, syscall.IPPROTO_TCP, syscall.TCP_NODELAY); v == 0 {
+				t.Error("a connection begins with delay")
+			}
+			if on, idle := option(c, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE), option(c, syscall.IPPROTO_TCP, keepIdle); on == 0 || idle != 15 {
+				t.Errorf("a connection begins with keep-alive %d, %d s", on, idle)
+			}
+		}
+		c := client.(*Conn)
+		for name, err := range map[string]error{
+			"SetNoDelay": c.SetNoDelay(false), "SetKeepAliveConfig": c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 1500 * time.Millisecond, Count: 3}),
+			"SetReadBuffer": c.SetReadBuffer(40 << 10), "SetWriteBuffer": c.SetWriteBuffer(50 << 10),
+			"SetLinger": c.SetLinger(-1),
+		} {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for _, o := range []struct {
+			name              string
+			level, number, is int
+		}{
+			{"no delay", syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 0},
+			{"keep-alive idle", syscall.IPPROTO_TCP, keepIdle, 60},
+			{"keep-alive interval", syscall.IPPROTO_TCP, keepInterval, 2},
+			{"keep-alive count", syscall.IPPROTO_TCP, keepCount, 3},
+		} {
+			if v := option(client, o.level, o.number); v != o.is {
+				t.Errorf("%s: %d, want %d", o.name, v, o.is)
+			}
+		}
+		if v := option(client, syscall.SOL_SOCKET, syscall.SO_RCVBUF); v < 40<<10 {
+			t.Errorf("receive buffer: %d", v)
+		}
+		if err := c.SetKeepAlivePeriod(30 * time.Second); err != nil || option(client, syscall.IPPROTO_TCP, keepIdle) != 30 {
+			t.Errorf("SetKeepAlivePeriod: %v", err)
+		}
+		if err := c.SetKeepAlive(false); err != nil || option(client, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE) != 0 {
+			t.Errorf("SetKeepAlive: %v", err)
+		}
+		unix, _ := pair(t, s, "unix")
+		var e *net.OpError
+		if err := unix.(*Conn).SetNoDelay(true); !errors.As(err, &e) || e.Op != "set" {
+			t.Errorf("SetNoDelay of a Unix socket: %v", err)
+		}
+		c.Close()
+		if err := c.SetNoDelay(true); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("SetNoDelay of what is closed: %v", err)
+		}
+	})
+}
+
+// TestConn_SyscallConn: functions that expect a non-blocking socket wait as their caller does, and after that everything goes on.
+func TestConn_SyscallConn(t *testing.T) {
+	forEach(t, func(t *testing.T, s stack) {
+		client, server := pair(t, s, "tcp")
+		raw, err := client.(*Conn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 16)
+		n := 0
+		waiting := async(func() (int, error) {
+			err := raw.Read(func(fd uintptr) bool {
+				n, err = syscall.Read(int(fd), buf)
+				return err != syscall.EAGAIN
+			})
+			return n, err
+		})
+		inFlight(t, s.m, 1)
+		server.Write([]byte("hello"))
+		if n, err := waiting(); string(buf[:n]) != "hello" || err != nil {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+		if err := raw.Write(func(fd uintptr) bool {
+			syscall.Write(int(fd), []byte("answer"))
+			return true
+		}); err != nil {
+			t.Error(err)
+		}
+		if err := expect(server, []byte("answer")); err != nil {
+			t.Error(err)
+		}
+		later := async(func() (int, error) { return client.Read(buf) })
+		inFlight(t, s.m, 1)
+		server.Write([]byte("again"))
+		if n, err := later(); string(buf[:n]) != "again" || err != nil {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+		client.Close()
+		if err := raw.Control(func(uintptr) {}); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Control of what is closed: %v", err)
+		}
+		if err := raw.Read(func(uintptr) bool { return true }); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Read of what is closed: %v", err)
+		}
+	})
+}
+
+// TestConn_NoAllocations: neither a read nor a write needs memory, whether it waits or not.
+func TestConn_NoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	forEach(t, func(t *testing.T, s stack) {
+		client, server := pair(t, s, "tcp")
+		go func() {
+			buf := make([]byte, 4096)
+			for {
+				n, err := server.Read(buf)
+				if err != nil {
+					return
+				}
+				server.Write(buf[:n])
+			}
+		}()
+		buf := make([]byte, 4096)
+		client.SetDeadline(time.Now().Add(time.Hour))
+		if n := testing.AllocsPerRun(1000, func() {
+			if _, err := client.Write(buf[:64]); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Read(buf); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		client.Close()
+	})
+}
+
+// TestConn_ManagerCloses: connections of a closed manager say so, and can still be closed.
+func TestConn_ManagerCloses(t *testing.T) {
+	for _, name := range backendsHere(t) {
+		t.Run(name, func(t *testing.T) {
+			m, err := ringport.New(ringport.Config{Backend: name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := ourStack(m, name)
+			client, server := pair(t, s, "tcp")
+			l := listen(t, s, "unix")
+			waiting := map[string]func() (int, error){
+				"read":   async(func() (int, error) { return client.Read(make([]byte, 16)) }),
+				"accept": async(func() (int, error) { _, err := l.Accept(); return 0, err }),
+			}
+			inFlight(t, m, 2)
+			if err := m.Close(); err != nil {
+				t.Fatal(err)
+			}
+			waiting["a later write"] = async(func() (int, error) { return server.Write([]byte("x")) })
+			waiting["a later dial"] = async(func() (int, error) {
+				_, err := s.dial(context.Background(), "tcp", "127.0.0.1:1")
+				return 0, err
+			})
+			for what, wait := range waiting {
+				if _, err := wait(); !errors.Is(err, net.ErrClosed) || !errors.Is(err, ringport.ErrManagerClosed) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			for _, c := range []io.Closer{client, server, l} {
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
