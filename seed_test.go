@@ -47,6 +47,7 @@ var seedRows = []seedRow{
 	{"registerHandle, unregisterHandle", []func(*testing.T){TestWatch_Level, TestWatch_OneShot, TestWatch_Events, TestWatch_CloseWaits,
 		TestWatch_CloseInTheFunction, TestWatch_HandleClosed, TestWatch_ManagerClose, TestLaw1_WatchAtRandom}},
 	{"HandleKey, HandleData, EventData, EventLifetime", []func(*testing.T){TestWatch_SeveralOnOneHandle, TestEvent_String}},
+	{"debugIO, DEBUG_TRACE", []func(*testing.T){TestTrace}},
 	{"threaded and non-threaded modes", []func(*testing.T){TestLaw9_OneContract}},
 	{"Note [Memory Management]", []func(*testing.T){TestLaw2_HeldUntilCompletion, TestLaw2_StackMoves, TestStress}},
 	{"GHC.Event.Windows.Clock", []func(*testing.T){TestSeed_Clock}},

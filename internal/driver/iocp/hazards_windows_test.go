@@ -200,6 +200,7 @@ func foreignPort(t *testing.T, d *Driver, h driver.Handle) {
 
 // TestHazard13EventOfTheHandle: who waits for the handle instead of an event of the call's own waits for ever where the handle was told not to
 // be signaled. And the owner of the port that it is on must not get a packet of a call that is not his (hazard 17).
+// The seed: Note [Why use non-waiting getOverlappedResult requests.].
 func TestHazard13EventOfTheHandle(t *testing.T) {
 	inBothModes(t, func(t *testing.T, d *Driver) {
 		h, other := newPipe(t)
