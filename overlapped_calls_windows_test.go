@@ -18,7 +18,7 @@ import (
 // fsControl is a start function.
 func fsControl(h Handle, code uint32, in, out []byte) func(ov *windows.Overlapped) Started {
 	return func(ov *windows.Overlapped) Started {
-		switch status := win32test.FsControl(windows.Handle(h), code, in, out, ov); {
+		switch status := win32.FsControl(windows.Handle(h), code, in, out, ov); {
 		case status == windows.STATUS_PENDING:
 			return Pending()
 		case int32(status) < 0:
@@ -40,7 +40,11 @@ func TestOverlapped_PipeWait(t *testing.T) {
 		h := s.attach(t, m, pipes)
 		server, name := s.server(t, m)
 		client := s.dial(t, m, name)
-		op := Overlapped("FSCTL_PIPE_WAIT", h, 0, fsControl(h, windows.FSCTL_PIPE_WAIT, win32test.PipeWait(filepath.Base(name)), nil))
+		in, err := win32.PipeWait(filepath.Base(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := Overlapped("FSCTL_PIPE_WAIT", h, 0, fsControl(h, windows.FSCTL_PIPE_WAIT, in, nil))
 		for range 3 {
 			cancelled(t, m, &op)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/neterr"
 )
 
 // Dialer says how to connect. The zero value is right for most. Its fields mean what those of net.Dialer do.
@@ -99,7 +100,7 @@ func (d *Dialer) deadline(now time.Time) (at time.Time) {
 }
 
 func (d *Dialer) failed(network string, to net.Addr, err error) *net.OpError {
-	return &net.OpError{Op: "dial", Net: network, Source: d.source(), Addr: to, Err: cause(err)}
+	return &net.OpError{Op: "dial", Net: network, Source: d.source(), Addr: to, Err: neterr.Cause(err)}
 }
 
 // source is LocalAddr, and nil if it is a nil pointer.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/neterr"
 )
 
 // ListenConfig says how to listen. The zero value is right for most. Its fields mean what those of net.ListenConfig do.
@@ -123,7 +124,7 @@ func firstOf(ctx context.Context, network, address string) (netip.AddrPort, erro
 }
 
 func listenError(network string, at net.Addr, err error) error {
-	return &net.OpError{Op: "listen", Net: network, Addr: at, Err: cause(err)}
+	return &net.OpError{Op: "listen", Net: network, Addr: at, Err: neterr.Cause(err)}
 }
 
 // Listener accepts connections: TCP or Unix. Its methods may be called from several goroutines at once.

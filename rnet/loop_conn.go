@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/neterr"
 )
 
 // LoopConn is a connection of a loop. Its methods are for the functions of its [Handler], but for Post, which is anybody's.
@@ -249,7 +250,7 @@ func (c *LoopConn) finish() {
 	}
 	delete(c.l.conns, c)
 	c.l.closeHandle(c.h)
-	c.l.of.handler.OnClose(c, cause(c.ended))
+	c.l.of.handler.OnClose(c, neterr.Cause(c.ended))
 }
 
 // Post has f run by the connection's loop, between two functions of its handler, and reports whether it will be. Any goroutine may call it.

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/neterr"
 )
 
 // PacketConn sends and receives messages: UDP or Unix datagrams. Dial makes one that is connected to a peer, ListenPacket one that is not.
@@ -218,5 +219,5 @@ func (c *PacketConn) failedTo(to net.Addr, err error) error {
 	if to == nil {
 		to = c.remote
 	}
-	return &net.OpError{Op: "write", Net: c.network, Source: c.local, Addr: to, Err: cause(err)}
+	return &net.OpError{Op: "write", Net: c.network, Source: c.local, Addr: to, Err: neterr.Cause(err)}
 }

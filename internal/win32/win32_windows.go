@@ -24,6 +24,13 @@ import (
 //
 //sys	PeekNamedPipe(pipe windows.Handle, buf *byte, size uint32, read *uint32, available *uint32, left *uint32) (err error) = kernel32.PeekNamedPipe
 
+//sys	ntFsControlFile(h windows.Handle, event windows.Handle, apc uintptr, context *windows.Overlapped, status *windows.Overlapped, code uint32, in *byte, inBytes uint32, out *byte, outBytes uint32) (ntstatus windows.NTStatus) = ntdll.NtFsControlFile
+
+// ImpersonateNamedPipeClient makes the thread act as the client of pipe, an instance of this process, as far as the client allows, until
+// RevertToSelf. It fails with ERROR_CANNOT_IMPERSONATE where the system doesn't know yet who the client is.
+//
+//sys	ImpersonateNamedPipeClient(pipe windows.Handle) (err error) = advapi32.ImpersonateNamedPipeClient
+
 // TransactNamedPipe writes a message to pipe and reads the answer, as one overlapped call. Done may be nil.
 //
 //sys	TransactNamedPipe(pipe windows.Handle, write *byte, writeSize uint32, read *byte, readSize uint32, done *uint32, overlapped *windows.Overlapped) (err error) = kernel32.TransactNamedPipe

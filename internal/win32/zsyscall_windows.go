@@ -38,9 +38,11 @@ func errnoErr(e syscall.Errno) error {
 }
 
 var (
+	modadvapi32 = windows.NewLazySystemDLL("advapi32.dll")
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
 	modntdll    = windows.NewLazySystemDLL("ntdll.dll")
 
+	procImpersonateNamedPipeClient      = modadvapi32.NewProc("ImpersonateNamedPipeClient")
 	procCancelSynchronousIo             = modkernel32.NewProc("CancelSynchronousIo")
 	procCreateWaitableTimerExW          = modkernel32.NewProc("CreateWaitableTimerExW")
 	procGetHandleInformation            = modkernel32.NewProc("GetHandleInformation")
@@ -63,11 +65,20 @@ var (
 	procNtAssociateWaitCompletionPacket = modntdll.NewProc("NtAssociateWaitCompletionPacket")
 	procNtCancelWaitCompletionPacket    = modntdll.NewProc("NtCancelWaitCompletionPacket")
 	procNtCreateWaitCompletionPacket    = modntdll.NewProc("NtCreateWaitCompletionPacket")
+	procNtFsControlFile                 = modntdll.NewProc("NtFsControlFile")
 	procNtQueryObject                   = modntdll.NewProc("NtQueryObject")
 	procNtResumeProcess                 = modntdll.NewProc("NtResumeProcess")
 	procwine_get_host_version           = modntdll.NewProc("wine_get_host_version")
 	procwine_get_version                = modntdll.NewProc("wine_get_version")
 )
+
+func ImpersonateNamedPipeClient(pipe windows.Handle) (err error) {
+	r1, _, e1 := syscall.SyscallN(procImpersonateNamedPipeClient.Addr(), uintptr(pipe))
+	if r1 == 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
 
 func CancelSynchronousIo(thread windows.Handle) (err error) {
 	r1, _, e1 := syscall.SyscallN(procCancelSynchronousIo.Addr(), uintptr(thread))
@@ -248,6 +259,12 @@ func ntCreateWaitCompletionPacket(packet *windows.Handle, access uint32, attribu
 	if r0 != 0 {
 		ntstatus = windows.NTStatus(r0)
 	}
+	return
+}
+
+func ntFsControlFile(h windows.Handle, event windows.Handle, apc uintptr, context *windows.Overlapped, status *windows.Overlapped, code uint32, in *byte, inBytes uint32, out *byte, outBytes uint32) (ntstatus windows.NTStatus) {
+	r0, _, _ := syscall.SyscallN(procNtFsControlFile.Addr(), uintptr(h), uintptr(event), uintptr(apc), uintptr(unsafe.Pointer(context)), uintptr(unsafe.Pointer(status)), uintptr(code), uintptr(unsafe.Pointer(in)), uintptr(inBytes), uintptr(unsafe.Pointer(out)), uintptr(outBytes))
+	ntstatus = windows.NTStatus(r0)
 	return
 }
 

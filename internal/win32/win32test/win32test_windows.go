@@ -34,39 +34,6 @@ func Threads() int {
 	return 0
 }
 
-var ntFsControlFile = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtFsControlFile")
-
-// FsControl is NtFsControlFile, with ov for its event, status and context as kernel32 has it. DeviceIoControl passes only codes of
-// FILE_DEVICE_FILE_SYSTEM on to file systems, and so not those of pipes. In, out and ov must stay where they are until the completion.
-func FsControl(h windows.Handle, code uint32, in, out []byte, ov *windows.Overlapped) windows.NTStatus {
-	context := ov // it posts a packet, unless the event's low bit is set
-	if ov.HEvent&1 != 0 {
-		context = nil
-	}
-	ov.Internal = uintptr(windows.STATUS_PENDING)
-	r, _, _ := ntFsControlFile.Call(uintptr(h), uintptr(ov.HEvent), 0, uintptr(unsafe.Pointer(context)), uintptr(unsafe.Pointer(ov)), uintptr(code),
-		uintptr(unsafe.Pointer(unsafe.SliceData(in))), uintptr(len(in)), uintptr(unsafe.Pointer(unsafe.SliceData(out))), uintptr(len(out)))
-	return windows.NTStatus(r)
-}
-
-// PipeWait is the input of FSCTL_PIPE_WAIT: it waits without a limit for an instance of the pipe \\.\pipe\name that listens.
-func PipeWait(name string) []byte {
-	type waitForBuffer struct { // FILE_PIPE_WAIT_FOR_BUFFER
-		timeout          int64
-		nameBytes        uint32
-		timeoutSpecified bool
-		name             uint16
-	}
-	utf16 := windows.StringToUTF16(name)
-	utf16 = utf16[:len(utf16)-1]
-	const headBytes = int(unsafe.Offsetof(waitForBuffer{}.name))
-	in := make([]byte, headBytes+2*len(utf16)+8)
-	head := (*waitForBuffer)(unsafe.Pointer(unsafe.SliceData(in)))
-	head.timeout, head.nameBytes, head.timeoutSpecified = -1<<63, uint32(2*len(utf16)), true
-	copy(unsafe.Slice(&head.name, len(utf16)), utf16)
-	return in[:headBytes+2*len(utf16)]
-}
-
 // Changes is a buffer for ReadDirectoryChanges, DWORD-aligned.
 type Changes []uint32
 

@@ -1,0 +1,94 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/win32"
+)
+
+// clientAccess is what a client asks for: to read and write data and attributes, the mode of reading among them, and to see who the owner is. It is
+// less than GENERIC_WRITE, which has the right to create instances in it, and would be refused where that is not granted.
+const clientAccess = windows.FILE_GENERIC_READ | windows.FILE_WRITE_DATA | windows.FILE_WRITE_ATTRIBUTES
+
+// connect opens the pipe at path, waiting for an instance that listens.
+func connect(ctx context.Context, m *ringport.Manager, path string) (*ringport.File, link, error) {
+	path16, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return nil, link{}, err
+	}
+	for {
+		if ctx.Err() != nil {
+			return nil, link{}, contextError(ctx)
+		}
+		h, err := windows.CreateFile(path16, clientAccess, 0, nil, windows.OPEN_EXISTING,
+			windows.FILE_FLAG_OVERLAPPED|windows.SECURITY_SQOS_PRESENT|windows.SECURITY_IDENTIFICATION, 0)
+		switch err {
+		case nil:
+			return opened(m, h, path)
+		case windows.ERROR_PIPE_BUSY:
+			err = waitForInstance(ctx, m, path)
+		}
+		if err != nil {
+			return nil, link{}, err
+		}
+	}
+}
+
+// opened makes a connection of h. A pipe of messages is read as such.
+func opened(m *ringport.Manager, h windows.Handle, path string) (f *ringport.File, l link, err error) {
+	var flags uint32
+	err = windows.GetNamedPipeInfo(h, &flags, nil, nil, nil)
+	messages := flags&windows.PIPE_TYPE_MESSAGE != 0
+	if err == nil && messages {
+		mode := uint32(windows.PIPE_READMODE_MESSAGE)
+		err = windows.SetNamedPipeHandleState(h, &mode, nil, nil)
+	}
+	if err != nil { // the server has closed it already, or it is no pipe
+		windows.CloseHandle(h)
+		return nil, link{}, err
+	}
+	f, err = adopt(m, ringport.Handle(h), path)
+	return f, newLink(false, messages), err
+}
+
+// waitForInstance waits until an instance of the pipe listens, which another client may be quicker to connect to, or the pipe is gone. It is what
+// WaitNamedPipe does, but can be ended. See FSCTL_PIPE_WAIT.
+func waitForInstance(ctx context.Context, m *ringport.Manager, path string) error {
+	root, name := splitPath(path)
+	in, err := win32.PipeWait(name)
+	if err != nil {
+		return err
+	}
+	root16, err := windows.UTF16PtrFromString(root)
+	if err != nil {
+		return err
+	}
+	h, err := windows.CreateFile(root16, windows.FILE_READ_ATTRIBUTES|windows.SYNCHRONIZE, win32.ShareAll, nil, windows.OPEN_EXISTING,
+		windows.FILE_FLAG_OVERLAPPED, 0)
+	if err != nil {
+		return err
+	}
+	f, err := adopt(m, ringport.Handle(h), root)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	op := ringport.Overlapped("FSCTL_PIPE_WAIT", ringport.Handle(h), 0, func(ov *windows.Overlapped) ringport.Started {
+		switch status := win32.FsControl(h, windows.FSCTL_PIPE_WAIT, in, nil, ov); {
+		case status == windows.STATUS_PENDING:
+			return ringport.Pending()
+		case int32(status) < 0:
+			return ringport.Failed(status.Errno())
+		}
+		return ringport.Done(0)
+	})
+	_, err = f.WithContext(ctx).Do(&op)
+	if errors.Is(err, windows.ERROR_FILE_NOT_FOUND) { // the open will say so
+		return nil
+	}
+	return err
+}
