@@ -72,11 +72,15 @@ func waitForInstance(ctx context.Context, m *ringport.Manager, path string) erro
 	if err != nil {
 		return err
 	}
-	f, err := adopt(m, ringport.Handle(h), root)
-	if err != nil {
+	defer func() { // it is no file, so that no File can be made of it
+		shut := ringport.CloseHandle(ringport.Handle(h))
+		if _, err := m.Do(context.Background(), &shut); err != nil { // the manager is closed
+			windows.CloseHandle(h)
+		}
+	}()
+	if err := m.Attach(ringport.Handle(h)); err != nil {
 		return err
 	}
-	defer f.Close()
 	op := ringport.Overlapped("FSCTL_PIPE_WAIT", ringport.Handle(h), 0, func(ov *windows.Overlapped) ringport.Started {
 		switch status := win32.FsControl(h, windows.FSCTL_PIPE_WAIT, in, nil, ov); {
 		case status == windows.STATUS_PENDING:
@@ -86,7 +90,7 @@ func waitForInstance(ctx context.Context, m *ringport.Manager, path string) erro
 		}
 		return ringport.Done(0)
 	})
-	_, err = f.WithContext(ctx).Do(&op)
+	_, err = m.Do(ctx, op.Named(root))
 	if errors.Is(err, windows.ERROR_FILE_NOT_FOUND) { // the open will say so
 		return nil
 	}

@@ -118,10 +118,21 @@ func eventually(check func() error) error {
 	}
 }
 
+// backends are those that there are on this kind of system.
+func backends() []string {
+	if list := os.Getenv("RINGPORT_TEST_BACKENDS"); list != "" {
+		return strings.Split(list, ",")
+	}
+	if runtime.GOOS == "windows" {
+		return []string{ringport.BackendIOCP}
+	}
+	return []string{ringport.BackendIOUring, ringport.BackendPool}
+}
+
 // forEach runs f on a manager of each backend, and checks that closing it, after f has closed what it opened, returns.
 func forEach(t *testing.T, f func(t *testing.T, m *ringport.Manager)) {
 	t.Helper()
-	for _, name := range []string{ringport.BackendIOUring, ringport.BackendIOCP, ringport.BackendPool} {
+	for _, name := range backends() {
 		m, err := ringport.New(ringport.Config{Backend: name})
 		var unavailable *ringport.UnavailableError
 		if errors.As(err, &unavailable) {

@@ -60,7 +60,10 @@ func (p *PipeInstance) Make() (windows.Handle, error) {
 	if p.First {
 		disposition = windows.FILE_CREATE
 	}
-	kind, mode := uint32(windows.FILE_PIPE_REJECT_REMOTE_CLIENTS), uint32(0)
+	kind, mode := uint32(windows.FILE_PIPE_REJECT_REMOTE_CLIENTS), uint32(windows.FILE_PIPE_BYTE_STREAM_MODE)
+	if UnderWine() { // which takes any kind but 0 for messages, and has no remote clients
+		kind = windows.FILE_PIPE_BYTE_STREAM_TYPE
+	}
 	if p.Messages {
 		kind |= windows.FILE_PIPE_MESSAGE_TYPE
 		mode = windows.FILE_PIPE_MESSAGE_MODE

@@ -1,0 +1,242 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/win32/win32test"
+)
+
+var pipeNumber atomic.Int64
+
+// unused is a name that no pipe has had.
+func unused(testing.TB) string {
+	return fmt.Sprintf(`\\.\pipe\ringport-ipc-%d-%d`, os.Getpid(), pipeNumber.Add(1))
+}
+
+func userID(t testing.TB) string {
+	t.Helper()
+	user, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return user.User.Sid.String()
+}
+
+// descriptors are as many names as this process has pipes and sockets.
+func descriptors() (all []string) {
+	for i := range win32test.Pipes() {
+		all = append(all, fmt.Sprint("pipe ", i))
+	}
+	return all
+}
+
+// modes are the values of MessageMode that there are here.
+var modes = []bool{false, true}
+
+// TestConn_Messages: each Write is a message, each Read has bytes of one, nothing of a long one is lost, and an empty one is the end.
+func TestConn_Messages(t *testing.T) {
+	forEach(t, func(t *testing.T, m *ringport.Manager) {
+		for _, toClient := range []bool{false, true} {
+			from, to := pair(t, ListenConfig{Manager: m, MessageMode: true})
+			if toClient {
+				from, to = to, from
+			}
+			put := func(text string) {
+				t.Helper()
+				if n, err := from.Write([]byte(text)); n != len(text) || err != nil {
+					t.Fatalf("%d, %v", n, err)
+				}
+			}
+			buf := make([]byte, 4)
+			got := func(n int, more bool, err error) string {
+				return fmt.Sprintf("%q %v %v", buf[:n], more, err)
+			}
+			put("one")
+			put("")
+			put("0123456789")
+			put("last")
+			for _, want := range []string{`"one" false <nil>`, `"0123" true <nil>`, `"4567" true <nil>`, `"89" false <nil>`, `"last" false <nil>`} {
+				if g := got(to.ReadMessage(buf)); g != want {
+					t.Errorf("%s, want %s", g, want)
+				}
+			}
+			put("0123456789")
+			if all, err := io.ReadAll(io.LimitReader(to, 10)); string(all) != "0123456789" || err != nil {
+				t.Errorf("%q, %v", all, err)
+			}
+			put("before the end")
+			for range 2 {
+				if err := from.CloseWrite(); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, err := from.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+				t.Errorf("a write after CloseWrite: %v", err)
+			}
+			if err := expectEnd(to, []byte("before the end")); err != nil {
+				t.Error(err)
+			}
+			to.Write([]byte("the other way"))
+			to.Close()
+			if err := expectEnd(from, []byte("the other way")); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestConn_Bytes: a connection of bytes has no messages and no half.
+func TestConn_Bytes(t *testing.T) {
+	client, server := pair(t, ListenConfig{})
+	if err := client.CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Error(err)
+	}
+	if _, _, err := client.ReadMessage(make([]byte, 8)); !errors.Is(err, errors.ErrUnsupported) {
+		t.Error(err)
+	}
+	client.Write(nil)
+	client.Write([]byte("a"))
+	client.Write([]byte("b"))
+	if err := expect(server, []byte("ab")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConn_Flush: it waits until everything was read, and ends with the context.
+func TestConn_Flush(t *testing.T) {
+	forEach(t, func(t *testing.T, m *ringport.Manager) {
+		client, server := pair(t, ListenConfig{Manager: m})
+		server.Write([]byte("unread"))
+		ctx, cancel := context.WithCancel(context.Background())
+		flushing := async(func() (int, error) { return 0, server.WithContext(ctx).Flush() })
+		inFlight(t, m, 1)
+		cancel()
+		if _, err := flushing(); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		flushing = async(func() (int, error) { return 0, server.Flush() })
+		inFlight(t, m, 1)
+		if err := expect(client, []byte("unread")); err != nil {
+			t.Error(err)
+		}
+		if _, err := flushing(); err != nil {
+			t.Error(err)
+		}
+		server.Write([]byte("lost"))
+		if err := server.Disconnect(); err != nil {
+			t.Error(err)
+		}
+		if n, err := client.Read(make([]byte, 8)); n != 0 || err != io.EOF {
+			t.Errorf("after Disconnect: %d, %v", n, err)
+		}
+	})
+}
+
+// TestHazard23SquattedName: a name that somebody has is an error, however it was made, and who expects another owner is not taken in.
+func TestHazard23SquattedName(t *testing.T) {
+	path := unused(t)
+	name, _ := windows.UTF16PtrFromString(path)
+	squatter, err := windows.CreateNamedPipe(name, windows.PIPE_ACCESS_DUPLEX|windows.FILE_FLAG_OVERLAPPED, 0, windows.PIPE_UNLIMITED_INSTANCES, 0, 0, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(path)
+	if l != nil || !errors.Is(err, ErrInUse) || !errors.Is(err, windows.ERROR_ACCESS_DENIED) {
+		t.Errorf("%v, %v", l, err)
+	}
+	d := Dialer{ExpectedOwner: "S-1-5-19"} // not this user, who has made it here
+	if c, err := d.Dial(context.Background(), path); c != nil || !errors.Is(err, ErrOwner) {
+		t.Errorf("dialed the squatter: %v, %v", c, err)
+	}
+	windows.CloseHandle(squatter)
+	if l, err = Listen(path); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+// TestHazard23Security: the pipe is for its user, SYSTEM and administrators, unless it is said otherwise, and the user owns it.
+func TestHazard23Security(t *testing.T) {
+	user := userID(t)
+	const asked = windows.OWNER_SECURITY_INFORMATION | windows.DACL_SECURITY_INFORMATION
+	for given, want := range map[string]string{
+		"":                            "O:" + user + "D:P(A;;GA;;;" + user + ")(A;;GA;;;SY)(A;;GA;;;BA)",
+		"D:P(A;;GA;;;SY)(A;;GA;;;BA)": "D:P(A;;GA;;;SY)(A;;GA;;;BA)",
+		"D:P(A;;GA;;;" + user + ")(A;;0x12019b;;;WD)": "D:P(A;;GA;;;" + user + ")(A;;0x12019b;;;WD)",
+	} {
+		client, _ := pair(t, ListenConfig{SecurityDescriptor: given})
+		sd, err := windows.GetSecurityInfo(windows.Handle(client.f.Fd()), windows.SE_KERNEL_OBJECT, asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wanted, err := windows.SecurityDescriptorFromString(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner, dacl, _ := strings.Cut(sd.String(), "D:")
+		wantOwner, wantDACL, _ := strings.Cut(wanted.String(), "D:")
+		// The system makes of generic rights those of a file.
+		if strings.ReplaceAll(dacl, ";GA;", ";FA;") != strings.ReplaceAll(wantDACL, ";GA;", ";FA;") || !strings.HasPrefix(owner, wantOwner) {
+			t.Errorf("%q: %s, want %s", given, sd, wanted)
+		}
+	}
+	var wrong *ringport.ConfigError
+	lc := ListenConfig{SecurityDescriptor: "everybody"}
+	if l, err := lc.Listen(unused(t)); l != nil || !errors.As(err, &wrong) || wrong.Field != "SecurityDescriptor" {
+		t.Errorf("%v, %v", l, err)
+	}
+}
+
+// TestHazard23NeverWithoutAnInstance: as long as the listener listens there is an instance, so that nobody else can take the name: a client
+// that dials again as soon as its connection ends never finds that nobody listens.
+func TestHazard23NeverWithoutAnInstance(t *testing.T) {
+	l := listen(t, ListenConfig{Backlog: 1})
+	serving := async(func() (int, error) {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return 0, err
+			}
+			c.Close()
+		}
+	})
+	for range 500 {
+		c, err := Dial(context.Background(), l.Addr().String())
+		if err != nil {
+			if errors.Is(err, syscall.EPIPE) { // it was closed before it was ready
+				continue
+			}
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	l.Close()
+	serving()
+}
+
+// TestPath: which names there are.
+func TestPath(t *testing.T) {
+	for name, want := range map[string]string{
+		"name": `\\.\pipe\name`, `\\.\pipe\name`: `\\.\pipe\name`, `\\.\PIPE\a\b`: `\\.\PIPE\a\b`, "//./pipe/a/b": `\\.\pipe\a\b`, `\\host\pipe\name`: `\\host\pipe\name`,
+		"": "", `\\.\pipe\`: "", `\\.\pipe`: "", `\\.\COM1`: "", "/tmp/socket": "", `a\b`: "", "a/b": "", "a\x00b": "", `\\\pipe\name`: "",
+	} {
+		got, err := Path(name)
+		if got != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, ringport.ErrInvalidAddress) {
+			t.Errorf("%q: %q, %v; want %q", name, got, err, want)
+		}
+	}
+	if l, err := Listen(`\\host\pipe\name`); l != nil || !errors.Is(err, ringport.ErrInvalidAddress) {
+		t.Errorf("on another machine: %v, %v", l, err)
+	}
+}
