@@ -5,10 +5,12 @@ package ipc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -200,6 +202,54 @@ func TestListen_Again(t *testing.T) {
 	together(t, again, again, again, again)
 	if listened.Load() == 0 || filesIn(t, path) != "" {
 		t.Errorf("%d listened, left: %q", listened.Load(), filesIn(t, path))
+	}
+}
+
+// TestLockFile: one has the lock, whoever else asks for it, removes it and makes it anew meanwhile.
+func TestLockFile(t *testing.T) {
+	path := unused(t)
+	var holders, locked atomic.Int64
+	again := func() error {
+		for range 2000 {
+			f, err := lockFile(path)
+			if errors.Is(err, ErrInUse) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if n := holders.Add(1); n != 1 {
+				return fmt.Errorf("%d have the lock", n)
+			}
+			locked.Add(1)
+			runtime.Gosched()
+			holders.Add(-1)
+			unlockFile(f)
+		}
+		return nil
+	}
+	together(t, again, again, again, again)
+	if locked.Load() == 0 {
+		t.Error("nobody had it")
+	}
+}
+
+// TestAdopt_Closes: a handle of which no File can be made, since the manager is closed, is closed.
+func TestAdopt_Closes(t *testing.T) {
+	m, err := ringport.New(ringport.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err := adopt(m, ringport.Handle(fd), "socket"); f != nil || !errors.Is(err, ringport.ErrManagerClosed) {
+		t.Errorf("%v, %v", f, err)
+	}
+	if err := syscall.Close(fd); err != syscall.EBADF {
+		t.Errorf("it was not closed: %v", err)
 	}
 }
 
