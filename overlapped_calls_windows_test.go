@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/windows"
 
@@ -40,7 +41,7 @@ func TestOverlapped_PipeWait(t *testing.T) {
 		h := s.attach(t, m, pipes)
 		server, name := s.server(t, m)
 		client := s.dial(t, m, name)
-		in, err := win32.PipeWait(filepath.Base(name))
+		in, err := win32.PipeWait(filepath.Base(name), time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}

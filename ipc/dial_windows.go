@@ -3,6 +3,7 @@ package ipc
 import (
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/sys/windows"
 
@@ -55,11 +56,15 @@ func opened(m *ringport.Manager, h windows.Handle, path string) (f *ringport.Fil
 	return f, newLink(false, messages), err
 }
 
-// waitForInstance waits until an instance of the pipe listens, which another client may be quicker to connect to, or the pipe is gone. It is what
-// WaitNamedPipe does, but can be ended. See FSCTL_PIPE_WAIT.
+// instancePatience is how long an instance is waited for before the pipe is opened again. Nobody tells who waits that the last instance is gone as
+// long as one of its clients keeps its end open.
+const instancePatience = time.Second
+
+// waitForInstance waits until an instance of the pipe listens, which another client may be quicker to connect to, or until it is time to try again
+// for another reason. It is what WaitNamedPipe does, but can be ended. See FSCTL_PIPE_WAIT.
 func waitForInstance(ctx context.Context, m *ringport.Manager, path string) error {
 	root, name := splitPath(path)
-	in, err := win32.PipeWait(name)
+	in, err := win32.PipeWait(name, instancePatience)
 	if err != nil {
 		return err
 	}
@@ -91,7 +96,9 @@ func waitForInstance(ctx context.Context, m *ringport.Manager, path string) erro
 		return ringport.Done(0)
 	})
 	_, err = m.Do(ctx, op.Named(root))
-	if errors.Is(err, windows.ERROR_FILE_NOT_FOUND) { // the open will say so
+	switch {
+	case errors.Is(err, windows.ERROR_SEM_TIMEOUT), errors.Is(err, windows.ERROR_FILE_NOT_FOUND),
+		errors.Is(err, windows.ERROR_HANDLES_CLOSED): // as Wine says that the pipe is gone
 		return nil
 	}
 	return err

@@ -118,7 +118,8 @@ func (l *Listener) AcceptContext(ctx context.Context) (*Conn, error) {
 }
 
 // Close ends all Accepts that wait, which fail with net.ErrClosed, and the listening, and frees the name. Connections that were accepted
-// stay; those that were not are closed. A second Close fails with net.ErrClosed.
+// stay; those that were not are closed. On Windows the name is free when the connections that were accepted have ended too, at both ends: until
+// then Listen fails with ErrInUse, and Dial waits. A second Close fails with net.ErrClosed.
 func (l *Listener) Close() error {
 	if err := l.at.close(); err != nil {
 		return failed("close", l.addr, err)

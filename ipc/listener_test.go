@@ -47,7 +47,7 @@ func TestListener_EndsAccepts(t *testing.T) {
 	})
 }
 
-// TestListen_InUse: a name has one listener; when that is closed it is free again, also while its connections are open.
+// TestListen_InUse: a name has one listener; when that is closed it is free again, also while clients that were not accepted are open.
 func TestListen_InUse(t *testing.T) {
 	forEach(t, func(t *testing.T, m *ringport.Manager) {
 		lc := ListenConfig{Manager: m}
@@ -66,11 +66,15 @@ func TestListen_InUse(t *testing.T) {
 			c := dial(t, m, l) // is not disturbed
 			accept(t, l).Close()
 			c.Close()
+			waiting := dial(t, m, l)
 			if err := l.Close(); err != nil {
 				t.Error(err)
 			}
 			if _, err := Dial(context.Background(), name); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("nobody listens any more: %v", err)
+			}
+			if n, err := waiting.Read(make([]byte, 8)); n != 0 || err == nil {
+				t.Errorf("a client that was not accepted: %d, %v", n, err)
 			}
 		}
 	})
@@ -111,22 +115,7 @@ func TestListener_ClientLeaves(t *testing.T) {
 func TestDial_Waits(t *testing.T) {
 	forEach(t, func(t *testing.T, m *ringport.Manager) {
 		l := listen(t, ListenConfig{Manager: m, Backlog: 1})
-		d := Dialer{Manager: m, Timeout: 50 * time.Millisecond}
-		clients := 0
-		for {
-			c, err := d.Dial(context.Background(), l.Addr().String())
-			if err != nil {
-				var e *net.OpError
-				if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) || !e.Timeout() || clients == 0 {
-					t.Fatalf("after %d clients: %v", clients, err)
-				}
-				break
-			}
-			defer c.Close()
-			if clients++; clients > 100 {
-				t.Fatal("the backlog has no end")
-			}
-		}
+		clients := fill(t, m, l)
 		ctx, cancel := context.WithCancel(context.Background())
 		waiting := async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(ctx, l.Addr().String()) })
 		var more []func() (*Conn, error)
@@ -152,6 +141,45 @@ func TestDial_Waits(t *testing.T) {
 			if _, err := wait(); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// fill dials until the backlog is full, and returns how many clients that took.
+func fill(t *testing.T, m *ringport.Manager, l *Listener) (clients int) {
+	t.Helper()
+	d := Dialer{Manager: m, Timeout: 50 * time.Millisecond}
+	for {
+		c, err := d.Dial(context.Background(), l.Addr().String())
+		if err != nil {
+			var e *net.OpError
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) || !e.Timeout() || clients == 0 {
+				t.Fatalf("after %d clients: %v", clients, err)
+			}
+			return clients
+		}
+		t.Cleanup(func() { c.Close() })
+		if clients++; clients > 100 {
+			t.Fatal("the backlog has no end")
+		}
+	}
+}
+
+// TestDial_WaitsInVain: who waits in Dial when the listener is closed is told that nobody listens.
+func TestDial_WaitsInVain(t *testing.T) {
+	forEach(t, func(t *testing.T, m *ringport.Manager) {
+		l := listen(t, ListenConfig{Manager: m, Backlog: 1})
+		fill(t, m, l)
+		before := m.Stats().InFlight
+		waiting := async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String()) })
+		if m.Stats().Backend != ringport.BackendPool { // which asks again from time to time
+			inFlight(t, m, before+1)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		if c, err := waiting(); c != nil || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v, %v", c, err)
 		}
 	})
 }

@@ -169,7 +169,8 @@ func (e *endpoint) take(i *instance) (*ringport.File, error) {
 	return nil, err
 }
 
-// close ends the waiting, collects the instances and closes them.
+// close ends the waiting, collects the instances and closes them. A client that has come meanwhile is disconnected, so that it doesn't keep the
+// name from being free.
 func (e *endpoint) close() error {
 	e.mu.Lock()
 	if e.closed {
@@ -184,7 +185,9 @@ func (e *endpoint) close() error {
 	e.mu.Unlock()
 	var errs []error
 	for range e.all {
-		errs = append(errs, (<-e.ready).f.Close())
+		f := (<-e.ready).f
+		windows.DisconnectNamedPipe(windows.Handle(f.Fd()))
+		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -225,6 +225,26 @@ func TestHazard23NeverWithoutAnInstance(t *testing.T) {
 	serving()
 }
 
+// TestListen_AfterConnections: a name is in use until the connections have ended, at both ends.
+func TestListen_AfterConnections(t *testing.T) {
+	l := listen(t, ListenConfig{})
+	path := l.Addr().String()
+	client := dial(t, nil, l)
+	server := accept(t, l)
+	l.Close()
+	for what, end := range map[string]func() error{"client": client.Close, "server": server.Close} {
+		if again, err := Listen(path); again != nil || !errors.Is(err, ErrInUse) {
+			t.Errorf("before the %s is closed: %v, %v", what, again, err)
+		}
+		end()
+	}
+	again, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}
+
 // TestPath: which names there are.
 func TestPath(t *testing.T) {
 	for name, want := range map[string]string{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +13,12 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/ipc"
 )
 
 func init() {
-	plays["overlapped"], plays["pipe"] = playOverlapped, playPipe
+	plays["overlapped"] = playOverlapped
+	plays["pipe"], plays["pipe-pingpong"], plays["pipe-stream"] = playPingPong, playPingPong, playStream
 }
 
 // playOverlapped: 4 KiB reads by r.Depth goroutines with blocking calls, always of the first block, since go-winio knows no other.
@@ -75,14 +78,58 @@ func (r role) warmTogether(n int, f func(i int, stop *atomic.Bool) (int64, error
 // messageBytes is what goes to and fro.
 const messageBytes = 64
 
-// playPipe: a message through a named pipe and back, between two goroutines.
-func playPipe(r role) (figures, error) {
+// pipeEnds makes a pipe of go-winio's or ours: of package ipc, but for the role that wants it of nothing but File.
+func (r role) pipeEnds() (server, client io.ReadWriteCloser, end func(), err error) {
 	path := fmt.Sprintf(`\\.\pipe\ringport-compare-%d`, os.Getpid())
-	ends := theirPipe
-	if r.Engine == "ringport" {
-		ends = ourPipe
+	switch {
+	case r.Engine != "ringport":
+		return theirPipe(path)
+	case r.Name == "pipe":
+		return ourPipe(path)
 	}
-	server, client, end, err := ends(path)
+	return ipcPipe(path)
+}
+
+// playStream: 64 KiB at a time through a named pipe, from one goroutine to another.
+func playStream(r role) (figures, error) {
+	server, client, end, err := r.pipeEnds()
+	if err != nil {
+		return figures{}, err
+	}
+	defer end()
+	received := make(chan error, 1)
+	go func() {
+		err := drain(server)
+		received <- errors.Join(err, server.Close()) // if it is an error, the client is not to write any more
+	}()
+	f, err := r.warmTogether(1, func(_ int, stop *atomic.Bool) (n int64, err error) {
+		buf := make([]byte, pipeBytes)
+		for !stop.Load() {
+			if _, err := client.Write(buf); err != nil {
+				return n, err
+			}
+			n++
+		}
+		return n, nil
+	})
+	return f, errors.Join(err, client.Close(), <-received)
+}
+
+// drain reads until the other end has gone.
+func drain(pipe io.Reader) error {
+	buf := make([]byte, pipeBytes)
+	for {
+		if _, err := pipe.Read(buf); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// playPingPong: a message through a named pipe and back, between two goroutines.
+func playPingPong(r role) (figures, error) {
+	server, client, end, err := r.pipeEnds()
 	if err != nil {
 		return figures{}, err
 	}
@@ -149,6 +196,26 @@ func theirPipe(path string) (server, client io.ReadWriteCloser, end func(), err 
 		return nil, nil, nil, err
 	}
 	return server, client, func() { l.Close() }, nil
+}
+
+// ipcPipe is a connection of package ipc's listener.
+func ipcPipe(path string) (server, client io.ReadWriteCloser, end func(), err error) {
+	m, err := ringport.New(ringport.Config{})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	lc, d := ipc.ListenConfig{Manager: m}, ipc.Dialer{Manager: m}
+	l, err := lc.Listen(path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if client, err = d.Dial(context.Background(), path); err != nil {
+		return nil, nil, nil, err
+	}
+	if server, err = l.Accept(); err != nil {
+		return nil, nil, nil, err
+	}
+	return server, client, func() { l.Close(); m.Close() }, nil
 }
 
 // ourPipe is a pipe of the same kind.

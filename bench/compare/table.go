@@ -58,6 +58,8 @@ var contests = []contest{
 	onWindows("wine-read-1", "go-winio, Read", role{Name: "overlapped", Depth: 1}),
 	onWindows("wine-read-32", "go-winio, Read", role{Name: "overlapped", Depth: 32}),
 	onWindows("wine-pipe", "go-winio, ListenPipe and DialPipe", role{Name: "pipe"}),
+	onWindows("pipe-pingpong", "go-winio, ListenPipe and DialPipe", role{Name: "pipe-pingpong"}),
+	onWindows("pipe-stream", "go-winio, ListenPipe and DialPipe", role{Name: "pipe-stream"}),
 }
 
 func sideOf(r role) func(*environment) (figures, error) {

@@ -1,6 +1,7 @@
 package win32
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -17,8 +18,9 @@ func FsControl(h windows.Handle, code uint32, in, out []byte, ov *windows.Overla
 	return ntFsControlFile(h, ov.HEvent, 0, context, ov, code, unsafe.SliceData(in), uint32(len(in)), unsafe.SliceData(out), uint32(len(out)))
 }
 
-// PipeWait is the input of FSCTL_PIPE_WAIT: it waits without a limit for an instance of the pipe \\.\pipe\name that listens.
-func PipeWait(name string) ([]byte, error) {
+// PipeWait is the input of FSCTL_PIPE_WAIT: it waits for an instance of the pipe \\.\pipe\name that listens, and ends with ERROR_SEM_TIMEOUT if
+// none does for so long.
+func PipeWait(name string, patience time.Duration) ([]byte, error) {
 	type waitForBuffer struct { // FILE_PIPE_WAIT_FOR_BUFFER
 		timeout          int64
 		nameBytes        uint32
@@ -33,7 +35,7 @@ func PipeWait(name string) ([]byte, error) {
 	const headBytes = int(unsafe.Offsetof(waitForBuffer{}.name))
 	in := make([]byte, headBytes+2*len(utf16)+8)
 	head := (*waitForBuffer)(unsafe.Pointer(unsafe.SliceData(in)))
-	head.timeout, head.nameBytes, head.timeoutSpecified = -1<<63, uint32(2*len(utf16)), true
+	head.timeout, head.nameBytes, head.timeoutSpecified = -int64(patience/100), uint32(2*len(utf16)), true // units of 100 ns
 	copy(unsafe.Slice(&head.name, len(utf16)), utf16)
 	return in[:headBytes+2*len(utf16)], nil
 }
