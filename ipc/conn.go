@@ -75,9 +75,10 @@ type Peer struct {
 // GroupID can be trusted. See SO_PEERCRED in unix(7), LOCAL_PEERCRED; errors.ErrUnsupported on systems that have neither.
 //
 // On Windows, on the server's side, UserID is the user as whom the client connected, and can be trusted (ImpersonateNamedPipeClient); a
-// client that told the server nothing, as go-winio's clients don't unless they are asked to, is the anonymous user, S-1-5-7. On the client's
-// side UserID is the owner of the pipe, whom the system does not let others pretend to be; that is whoever made its first instance,
-// unless they wanted a group of theirs instead. PID is GetNamedPipeClientProcessId's or GetNamedPipeServerProcessId's.
+// client that told the server nothing, as go-winio's clients don't unless they are asked to, is the anonymous user, S-1-5-7. Of a client of
+// another kind the system may not know before something was read from it: ERROR_CANNOT_IMPERSONATE. On the client's side UserID is the owner of
+// the pipe, whom the system does not let others pretend to be; that is whoever made its first instance, unless they wanted a group of
+// theirs instead. PID is GetNamedPipeClientProcessId's or GetNamedPipeServerProcessId's.
 func (c *Conn) Peer() (Peer, error) {
 	var p Peer
 	raw, err := c.f.SyscallConn()

@@ -143,20 +143,27 @@ func TestConn_ManagerCloses(t *testing.T) {
 		accept(t, l)
 		reading := async(func() (int, error) { return client.Read(make([]byte, 8)) })
 		accepting := async(func() (net.Conn, error) { return l.Accept() })
+		other := listen(t, ListenConfig{Manager: m, Backlog: 1})
+		dial(t, nil, other) // is there, and not accepted
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
 		_, read := reading()
 		_, accepted := accepting()
 		_, again := l.Accept()
+		_, client1 := other.Accept()
+		_, client2 := other.Accept()
 		_, dialed := (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String())
-		for what, err := range map[string]error{"read": read, "accept": accepted, "another accept": again, "dial": dialed} {
+		for what, err := range map[string]error{"read": read, "accept": accepted, "another accept": again, "dial": dialed,
+			"a client that waits": client1, "and again": client2} {
 			if !errors.Is(err, ringport.ErrManagerClosed) || !errors.Is(err, net.ErrClosed) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
+		for _, l := range []*Listener{l, other} {
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

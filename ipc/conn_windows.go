@@ -169,6 +169,10 @@ func clientOf(pipe windows.Handle) (sid *windows.SID, err error) {
 		if windows.RevertToSelf() == nil {
 			runtime.UnlockOSThread()
 		}
+		if err == windows.ERROR_CANT_OPEN_ANONYMOUS {
+			sid, err = windows.CreateWellKnownSid(windows.WinAnonymousSid)
+			return
+		}
 		if err != nil {
 			return
 		}

@@ -343,7 +343,9 @@ func TestPath_Folder(t *testing.T) {
 		}
 		os.Remove(own)
 	}
-	if os.Geteuid() == 0 {
+	if os.Geteuid() != 0 {
+		t.Log("without another user's folder, which only root can make")
+	} else {
 		os.Chown(dir, 1, 1)
 		t.Setenv("XDG_RUNTIME_DIR", dir)
 		if err := try(); !errors.Is(err, errShared) {
