@@ -259,7 +259,7 @@ func TestDialer_ExpectedOwner(t *testing.T) {
 // TestListen_BadConfig: what can't be is an error that says what.
 func TestListen_BadConfig(t *testing.T) {
 	for field, lc := range map[string]ListenConfig{
-		"Backlog": {Backlog: -1}, "InputBufferBytes": {InputBufferBytes: -1}, "OutputBufferBytes": {OutputBufferBytes: 1 << 31}, "Mode": {Mode: os.ModeDir | 0o600},
+		"Backlog": {Backlog: 1 << 16}, "InputBufferBytes": {InputBufferBytes: -1}, "OutputBufferBytes": {OutputBufferBytes: -2}, "Mode": {Mode: os.ModeDir | 0o600},
 	} {
 		var wrong *ringport.ConfigError
 		if l, err := lc.Listen(unused(t)); l != nil || !errors.As(err, &wrong) || wrong.Field != field {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"strconv"
 
@@ -68,13 +69,20 @@ func (lc *ListenConfig) listen(name string) (*Listener, error) {
 	return l, l.at.open()
 }
 
+// mostWaiting is the longest backlog. Old systems keep 16 bits of it, and all cut it to limits of their own.
+const mostWaiting = 1<<16 - 1
+
 func (lc *ListenConfig) check() error {
 	for _, number := range []struct {
-		field string
-		value int
-	}{{"Backlog", lc.Backlog}, {"InputBufferBytes", lc.InputBufferBytes}, {"OutputBufferBytes", lc.OutputBufferBytes}} {
-		if number.value < 0 || number.value > 1<<30 {
-			return &ringport.ConfigError{Field: number.field, Value: strconv.Itoa(number.value), Reason: "0 to 1 Gi"}
+		field      string
+		value, max int
+	}{
+		{"Backlog", lc.Backlog, mostWaiting},
+		{"InputBufferBytes", lc.InputBufferBytes, math.MaxInt32},
+		{"OutputBufferBytes", lc.OutputBufferBytes, math.MaxInt32},
+	} {
+		if number.value < 0 || number.value > number.max {
+			return &ringport.ConfigError{Field: number.field, Value: strconv.Itoa(number.value), Reason: fmt.Sprintf("0 to %d", number.max)}
 		}
 	}
 	if lc.Mode&^fs.ModePerm != 0 {

@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,9 +47,9 @@ func (e *endpoint) link() link { return newLink(true, e.config.MessageMode) }
 // open makes the instances. The first of them must find no pipe of that name, the others the first.
 func (e *endpoint) open() (err error) {
 	c := &e.config
-	c.Backlog = orDefault(c.Backlog, defaultBacklog)
-	c.InputBufferBytes = orDefault(c.InputBufferBytes, defaultBufferBytes)
-	c.OutputBufferBytes = orDefault(c.OutputBufferBytes, defaultBufferBytes)
+	c.Backlog = cmp.Or(c.Backlog, defaultBacklog)
+	c.InputBufferBytes = cmp.Or(c.InputBufferBytes, defaultBufferBytes)
+	c.OutputBufferBytes = cmp.Or(c.OutputBufferBytes, defaultBufferBytes)
 	if e.security, err = securityOf(c.SecurityDescriptor); err != nil {
 		return err
 	}
@@ -62,13 +63,6 @@ func (e *endpoint) open() (err error) {
 		e.close()
 	}
 	return err
-}
-
-func orDefault(n, otherwise int) int {
-	if n == 0 {
-		return otherwise
-	}
-	return n
 }
 
 // securityOf is a security descriptor as SDDL has it, or the one that is for the user, who owns it, SYSTEM and administrators. An owner is named

@@ -3,6 +3,7 @@
 package ipc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,6 @@ import (
 )
 
 const network = "unix"
-
-// mostWaiting is the backlog that is asked for by default: the system cuts it to its own limit. Old ones keep 16 bits of it.
-const mostWaiting = 1<<16 - 1
 
 // link: a Unix socket needs nothing.
 type link struct{}
@@ -107,20 +105,13 @@ func (e *endpoint) bind(at ringport.SocketAddress) (err error) {
 			os.Remove(e.path)
 		}
 	}()
-	mode, backlog := e.config.Mode, e.config.Backlog
-	if mode == 0 {
-		mode = 0o600
-	}
-	if backlog == 0 {
-		backlog = mostWaiting
-	}
-	if err = os.Chmod(e.path, mode); err != nil {
+	if err = os.Chmod(e.path, cmp.Or(e.config.Mode, 0o600)); err != nil {
 		return err
 	}
 	if e.made, err = os.Lstat(e.path); err != nil {
 		return err
 	}
-	listen := ringport.Listen(0, backlog)
+	listen := ringport.Listen(0, cmp.Or(e.config.Backlog, mostWaiting))
 	_, err = e.f.Do(&listen)
 	return err
 }
@@ -141,12 +132,16 @@ func removeStale(path string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return inUse(path)
 	}
+	syscall.ForkLock.RLock()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	unix.CloseOnExec(fd)
 	if err := unix.SetNonblock(fd, true); err != nil { // a listener may be too busy to answer
 		return os.NewSyscallError("fcntl", err)
 	}
