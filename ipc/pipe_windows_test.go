@@ -225,20 +225,43 @@ func TestHazard23NeverWithoutAnInstance(t *testing.T) {
 	serving()
 }
 
-// TestListen_AfterConnections: a name is in use until the connections have ended, at both ends.
+// TestDial_AsksAgain: who waits for an instance tries the pipe again from time to time, and goes on waiting.
+func TestDial_AsksAgain(t *testing.T) {
+	forEach(t, func(t *testing.T, m *ringport.Manager) {
+		l := listen(t, ListenConfig{Manager: m, Backlog: 1})
+		dial(t, m, l)
+		before := m.Stats().Failed
+		waiting := async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String()) })
+		if err := eventually(func() error {
+			if m.Stats().Failed == before {
+				return errors.New("it has not tried again")
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		inFlight(t, m, 1)
+		accept(t, l)
+		c, err := waiting()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	})
+}
+
+// TestListen_AfterConnections: a name is in use as long as a connection's server has not closed it. (Wine doesn't wait for clients as well.)
 func TestListen_AfterConnections(t *testing.T) {
 	l := listen(t, ListenConfig{})
-	path := l.Addr().String()
-	client := dial(t, nil, l)
-	server := accept(t, l)
+	client, server := dial(t, nil, l), accept(t, l)
 	l.Close()
-	for what, end := range map[string]func() error{"client": client.Close, "server": server.Close} {
-		if again, err := Listen(path); again != nil || !errors.Is(err, ErrInUse) {
-			t.Errorf("before the %s is closed: %v, %v", what, again, err)
+	for _, end := range []*Conn{client, server} {
+		if again, err := Listen(l.Addr().String()); again != nil || !errors.Is(err, ErrInUse) {
+			t.Errorf("%v, %v", again, err)
 		}
-		end()
+		end.Close()
 	}
-	again, err := Listen(path)
+	again, err := Listen(l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
