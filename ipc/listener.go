@@ -43,7 +43,9 @@ type ListenConfig struct {
 // Listen listens at a name, see [Path], with the default [ListenConfig].
 func Listen(name string) (*Listener, error) { return new(ListenConfig).Listen(name) }
 
-// Listen listens at a name, see [Path]. ErrInUse; ringport.ErrInvalidAddress, ringport.ConfigError; the system's errors.
+// Listen listens at a name, see [Path]. ErrInUse; ringport.ErrInvalidAddress, ringport.ConfigError; the system's errors. On Unix there is a lock beside
+// the socket's file as long as it listens, with ".lock" after the name, and a socket on which nobody listens is replaced; both files are gone
+// after Close. See NtCreateNamedPipeFile, unix(7).
 func (lc *ListenConfig) Listen(name string) (*Listener, error) {
 	l, err := lc.listen(name)
 	if err != nil {
