@@ -11,8 +11,8 @@ import (
 	"github.com/ringport/ringport"
 )
 
-// managerClosed says why a connection can't be used any more though nobody has closed it. It matches both sentinels.
-var managerClosed = fmt.Errorf("%w: %w", net.ErrClosed, ringport.ErrManagerClosed)
+// errManagerClosed says why a connection can't be used any more though nobody has closed it. It matches both sentinels.
+var errManagerClosed = fmt.Errorf("%w: %w", net.ErrClosed, ringport.ErrManagerClosed)
 
 // Cause is why err, an error of ringport's, happened, as package net puts it into a net.OpError.
 func Cause(err error) error {
@@ -22,7 +22,7 @@ func Cause(err error) error {
 	}
 	switch {
 	case errors.Is(err, ringport.ErrManagerClosed):
-		return managerClosed
+		return errManagerClosed
 	case errors.Is(err, os.ErrClosed):
 		return net.ErrClosed
 	}
