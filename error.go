@@ -31,8 +31,11 @@ func (e *OpError) Timeout() bool {
 	return errors.As(e.Err, &t) && t.Timeout()
 }
 
-// Is lets errors.Is find os.ErrClosed where the system says that the handle was closed under the operation.
-func (e *OpError) Is(target error) bool { return target == os.ErrClosed && saysClosed(e.Err) }
+// Is lets errors.Is find os.ErrClosed where the system says that the handle was closed under the operation, and, on Windows, what other systems
+// call Winsock's error: syscall.ECONNRESET is found in WSAECONNRESET.
+func (e *OpError) Is(target error) bool {
+	return target == os.ErrClosed && saysClosed(e.Err) || elsewhere(e.Err, target)
+}
 
 // As lets errors.As find an *fs.PathError.
 func (e *OpError) As(target any) bool {

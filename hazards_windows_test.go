@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/windows"
@@ -185,8 +186,51 @@ func TestHazard18SocketOfTheRuntime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		put := func() { client.Write([]byte("data")) }
 		err = raw.Control(func(fd uintptr) {
-			worksUnattached(t, m, Handle(fd), func() { client.Write([]byte("data")) })
+			h := Handle(fd)
+			worksUnattached(t, m, h, put)
+			buf := make([]byte, 4)
+			for _, op := range []*Op{ref(Recv(h, buf, 0)), ref(Recv(h, buf, msgWaitAll)), ref(RecvMsg(h, [][]byte{buf[:1], buf[1:]}, nil, nil, 0))} {
+				cancelled(t, m, op)
+				expectResult(t, 4, nil)(meanwhile(t, m, op, put))
+				if string(buf) != "data" {
+					t.Errorf("%q", buf)
+				}
+				clear(buf)
+			}
+			fails(t, m, "recv", syscall.EAGAIN, func(op *Op) { *op = Recv(h, buf, DontWait) })
+			does(t, m, ref(Send(h, []byte("answer"), 0)), 6, nil)
+			does(t, m, ref(SendMsg(h, [][]byte{[]byte("an"), []byte("swer")}, nil, nil, 0)), 6, nil)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if raw, err = l.(*net.TCPListener).SyscallConn(); err != nil {
+			t.Fatal(err)
+		}
+		err = raw.Control(func(fd uintptr) {
+			var from SocketAddress
+			op := Accept(Handle(fd), &from)
+			cancelled(t, m, &op)
+			n, err := meanwhile(t, m, &op, func() {
+				c, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				c.Write([]byte("data"))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := Handle(n) // is ours
+			if to, err := RemoteAddress(h); err != nil || to != from {
+				t.Errorf("%v, %v, %v", to, from, err)
+			}
+			does(t, m, ref(Recv(h, make([]byte, 8), 0)), 4, nil)
+			does(t, m, ref(CloseHandle(h)), 0, nil)
 		})
 		if err != nil {
 			t.Error(err)

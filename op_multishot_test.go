@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -8,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -110,6 +109,43 @@ func TestRecvMany(t *testing.T) {
 		}
 		if err := bufs.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestRecvMany_Datagrams: each comes by itself, in the order in which they were sent, cut if it is too long for a buffer.
+func TestRecvMany_Datagrams(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		bufs, err := m.NewBuffers(4, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := IPAddress(netip.MustParseAddrPort("127.0.0.1:0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, out := newSocket(t, m, syscall.AF_INET, syscall.SOCK_DGRAM), newSocket(t, m, syscall.AF_INET, syscall.SOCK_DGRAM)
+		do(t, m, ptr(func(op *Op) { *op = Bind(in, at) }))
+		to, err := LocalAddress(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := RecvMany(in, bufs, 0)
+		ch := startMany(t, m, &op)
+		for range 3 {
+			for _, s := range []string{"a", "bcd", "longer than a buffer", "efgh"} {
+				do(t, m, ptr(func(op *Op) { *op = SendTo(out, []byte(s), to, 0) }))
+			}
+			for _, want := range []string{"a", "bcd", "longer t", "efgh"} {
+				if got := receive(t, m, ch); got.data != want || got.err != nil || !got.more {
+					t.Fatalf("%+v, want %q", got, want)
+				}
+			}
+		}
+		m.Cancel(&op)
+		if got := receive(t, m, ch); !errors.Is(got.err, context.Canceled) || got.more {
+			t.Errorf("%+v", got)
 		}
 	})
 }

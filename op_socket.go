@@ -65,7 +65,7 @@ const (
 )
 
 // Socket makes a socket of a domain (AF_*), a kind (SOCK_*) and a protocol (0: the usual one). The result is its handle, which belongs to
-// the caller and is closed with [CloseHandle]; programs started later don't inherit it. See socket(2).
+// the caller and is closed with [CloseHandle]; programs started later don't inherit it. See socket(2), WSASocket.
 func Socket(domain, kind, protocol int) Op {
 	return Op{req: driver.Request{Kind: driver.Socket, Arg: uint32(domain), Arg2: uint32(kind), Len: int64(protocol)}}
 }
@@ -82,7 +82,7 @@ func Listen(h Handle, backlog int) Op {
 
 // Accept waits for a connection to a socket that listens. The result is the connection's handle, which belongs to the caller; programs
 // started later don't inherit it. The peer's address is stored in *peer, unless that is nil. A cancelled Accept may have a connection, which is
-// then its result. The pool makes the listener non-blocking (O_NONBLOCK), as package net does. See accept(2).
+// then its result. The pool makes the listener non-blocking (O_NONBLOCK), as package net does. See accept(2), AcceptEx.
 func Accept(h Handle, peer *SocketAddress) Op {
 	var ext *driver.Ext
 	if peer != nil {
@@ -92,44 +92,48 @@ func Accept(h Handle, peer *SocketAddress) Op {
 }
 
 // Connect connects a socket to a peer, and waits until it is. A socket whose Connect failed or was cancelled is good for nothing but being
-// closed. The pool makes the socket non-blocking (O_NONBLOCK), as package net does. See connect(2).
+// closed. The pool makes the socket non-blocking (O_NONBLOCK), as package net does. See connect(2), ConnectEx.
 func Connect(h Handle, peer SocketAddress) Op {
 	return Op{req: driver.Request{Kind: driver.Connect, FD: h, Ext: &driver.Ext{Address: (*driver.Address)(&peer)}}}
 }
 
+// DontWait is the flag MSG_DONTWAIT of operations on sockets, also on Windows, which has no such flag: an operation that would have to wait
+// ends at once, with EAGAIN or WSAEWOULDBLOCK.
+const DontWait = driver.DontWait
+
 // Recv receives into buf from a connected socket. The result is the number of bytes, and 0 with io.EOF when the peer has ended the
-// stream; for datagrams, of which an empty one is no end, there is [RecvFrom]. Flags are MSG_*; with MSG_DONTWAIT it does not wait but answers EAGAIN,
-// with MSG_WAITALL it waits until buf is full. See recv(2).
+// stream; for datagrams, of which an empty one is no end, there is [RecvFrom]. Flags are MSG_*; with [DontWait] it does not wait, with MSG_WAITALL
+// it waits until buf is full. See recv(2), WSARecv.
 func Recv(h Handle, buf []byte, flags uint32) Op {
 	return Op{req: driver.Request{Kind: driver.Recv, FD: h, Buf: capped(buf), Arg: flags}}
 }
 
 // Send sends buf through a connected socket. It is done when all of it has left, or failed; the result is the number of bytes that have. Flags
-// are MSG_*; with MSG_DONTWAIT it sends what there is room for, and answers EAGAIN if there is none. See send(2).
+// are MSG_*; with [DontWait] it sends what there is room for, and fails if there is none. See send(2), WSASend.
 func Send(h Handle, buf []byte, flags uint32) Op {
 	return Op{req: driver.Request{Kind: driver.Send, FD: h, Buf: capped(buf), Arg: flags}}
 }
 
 // RecvFrom receives one datagram into buf, and stores its sender's address in *from, unless that is nil. The result is the number of bytes,
-// 0 of an empty datagram; what is too long is cut, see [Op.Received]. Flags are MSG_*. See recvfrom(2).
+// 0 of an empty datagram; what is too long is cut, see [Op.Received]. Flags are MSG_*. See recvfrom(2), WSARecvFrom.
 func RecvFrom(h Handle, buf []byte, from *SocketAddress, flags uint32) Op {
 	return RecvMsg(h, [][]byte{capped(buf)}, nil, from, flags)
 }
 
-// SendTo sends buf to a peer as one datagram. Flags are MSG_*. See sendto(2).
+// SendTo sends buf to a peer as one datagram. Flags are MSG_*. See sendto(2), WSASendTo.
 func SendTo(h Handle, buf []byte, to SocketAddress, flags uint32) Op {
 	return SendMsg(h, [][]byte{capped(buf)}, nil, &to, flags)
 }
 
 // RecvMsg receives a message into several buffers, one after the other, its control messages into control, and stores its sender's address in
 // *from, unless that is nil. The result is the number of bytes; 0 is the end of a stream, or an empty datagram. [Op.Received] has the rest.
-// Flags are MSG_*. See recvmsg(2), cmsg(3).
+// Flags are MSG_*. See recvmsg(2), cmsg(3), WSARecvMsg.
 func RecvMsg(h Handle, bufs [][]byte, control []byte, from *SocketAddress, flags uint32) Op {
 	return message(driver.RecvMsg, h, bufs, control, from, flags)
 }
 
 // SendMsg sends several buffers, one after the other, as one message, with control messages, to a peer, or where the socket is connected
-// to, if to is nil. Like [Send] it is done when all is sent. Flags are MSG_*. See sendmsg(2), cmsg(3).
+// to, if to is nil. Like [Send] it is done when all is sent. Flags are MSG_*. See sendmsg(2), cmsg(3), WSASendMsg.
 func SendMsg(h Handle, bufs [][]byte, control []byte, to *SocketAddress, flags uint32) Op {
 	return message(driver.SendMsg, h, bufs, control, to, flags)
 }

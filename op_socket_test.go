@@ -1,5 +1,3 @@
-//go:build unix
-
 package ringport
 
 import (
@@ -8,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -104,7 +101,7 @@ func TestSocket_Echo(t *testing.T) {
 			if n := do(t, m, ptr(func(op *Op) { *op = Send(client, []byte(s), 0) })); n != len(s) {
 				t.Errorf("%d", n)
 			}
-			if n := do(t, m, ptr(func(op *Op) { *op = Recv(client, in[:len(s)], syscall.MSG_WAITALL) })); string(in[:n]) != s {
+			if n := do(t, m, ptr(func(op *Op) { *op = Recv(client, in[:len(s)], msgWaitAll) })); string(in[:n]) != s {
 				t.Errorf("%q became %q", s, in[:n])
 			}
 		}
@@ -119,7 +116,7 @@ func TestSocket_Echo(t *testing.T) {
 		if err := receive(t, m, served); err != io.EOF {
 			t.Errorf("%v", err)
 		}
-		if v, err := SocketOption(client, syscall.SOL_SOCKET, syscall.SO_TYPE); v != syscall.SOCK_STREAM || err != nil {
+		if v, err := SocketOption(client, syscall.SOL_SOCKET, soType); v != syscall.SOCK_STREAM || err != nil {
 			t.Errorf("%d, %v", v, err)
 		}
 		if err := SetSocketOption(client, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1); err != nil {
@@ -179,9 +176,9 @@ func TestSocket_BadInput(t *testing.T) {
 		m := open(t, c)
 		file := Handle(tempFile(t, m, []byte("content")).Fd())
 		for _, h := range []Handle{^Handle(0), file} {
-			want := error(syscall.ENOTSOCK)
+			want := error(errNotSocket)
 			if h != file {
-				want = syscall.EBADF
+				want = errBadHandle
 			}
 			for name, set := range map[string]func(op *Op){
 				"bind":     func(op *Op) { *op = Bind(h, SocketAddress{}) },
@@ -199,15 +196,36 @@ func TestSocket_BadInput(t *testing.T) {
 			checkTyped(t, "getsockname", 0, err, want)
 			_, err = RemoteAddress(h)
 			checkTyped(t, "getpeername", 0, err, want)
-			_, err = SocketOption(h, syscall.SOL_SOCKET, syscall.SO_TYPE)
+			_, err = SocketOption(h, syscall.SOL_SOCKET, soType)
 			checkTyped(t, "getsockopt", 0, err, want)
 			checkTyped(t, "setsockopt", 0, SetSocketOption(h, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1), want)
 		}
-		fails(t, m, "bind to nothing", syscall.EINVAL, func(op *Op) { *op = Bind(newSocket(t, m, syscall.AF_INET, syscall.SOCK_STREAM), SocketAddress{}) })
-		fails(t, m, "connect to nothing", syscall.EINVAL, func(op *Op) { *op = Connect(newSocket(t, m, syscall.AF_INET, syscall.SOCK_STREAM), SocketAddress{}) })
+		fails(t, m, "bind to nothing", errBadAddress, func(op *Op) { *op = Bind(newSocket(t, m, syscall.AF_INET, syscall.SOCK_STREAM), SocketAddress{}) })
+		fails(t, m, "connect to nothing", errBadAddress, func(op *Op) { *op = Connect(newSocket(t, m, syscall.AF_INET, syscall.SOCK_STREAM), SocketAddress{}) })
 		path := filepath.Join(t.TempDir(), strings.Repeat("d", 20))
-		if none, err := UnixAddress(path); err == nil {
-			fails(t, m, "connect", os.ErrNotExist, func(op *Op) { *op = Connect(newSocket(t, m, syscall.AF_UNIX, syscall.SOCK_STREAM), none) })
+		if none, err := UnixAddress(path); err == nil && hasUnixSockets {
+			fails(t, m, "connect", errNoUnixSocket, func(op *Op) { *op = Connect(newSocket(t, m, syscall.AF_UNIX, syscall.SOCK_STREAM), none) })
+		}
+	})
+}
+
+// TestSocket_ErrorsOfUnix: what went wrong has one name on all systems.
+func TestSocket_ErrorsOfUnix(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		l, at := listener(t, m, 1)
+		client, server := connection(t, m)
+		alone := newSocket(t, m, syscall.AF_INET, syscall.SOCK_STREAM)
+		fails(t, m, "bind", syscall.EADDRINUSE, func(op *Op) { *op = Bind(alone, at) })
+		fails(t, m, "recv", syscall.ENOTCONN, func(op *Op) { *op = Recv(alone, make([]byte, 8), 0) })
+		fails(t, m, "recv", syscall.EAGAIN, func(op *Op) { *op = Recv(server, make([]byte, 8), DontWait) })
+		fails(t, m, "socket", syscall.EAFNOSUPPORT, func(op *Op) { *op = Socket(9999, syscall.SOCK_STREAM, 0) })
+		do(t, m, ptr(func(op *Op) { *op = CloseHandle(l) }))
+		fails(t, m, "connect", syscall.ECONNREFUSED, func(op *Op) { *op = Connect(alone, at) })
+		do(t, m, ptr(func(op *Op) { *op = Shutdown(client, ShutdownWrite) }))
+		fails(t, m, "send", syscall.EPIPE, func(op *Op) { *op = Send(client, []byte("x"), noSignal) })
+		if _, err := m.Do(t.Context(), ptr(func(op *Op) { *op = Recv(server, make([]byte, 8), 0) })); err != io.EOF {
+			t.Error(err)
 		}
 	})
 }

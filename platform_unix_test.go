@@ -29,6 +29,18 @@ const (
 	errSeekBefore  = syscall.EINVAL
 	errCutPipe     = syscall.EINVAL
 	errSyncPipe    = syscall.EINVAL
+
+	errNotSocket    = syscall.ENOTSOCK
+	errBadAddress   = syscall.EINVAL
+	errNoUnixSocket = syscall.ENOENT
+)
+
+// What sockets have.
+const (
+	msgWaitAll     = syscall.MSG_WAITALL
+	noSignal       = unix.MSG_NOSIGNAL
+	soType         = syscall.SO_TYPE
+	hasUnixSockets = true
 )
 
 // pollsRoom: an operation can wait for room in a pipe.

@@ -26,7 +26,21 @@ const (
 	errThroughFile = windows.ERROR_PATH_NOT_FOUND
 	errLongPath    = windows.ERROR_PATH_NOT_FOUND
 	errSeekBefore  = windows.ERROR_NEGATIVE_SEEK
+
+	errNotSocket    = windows.WSAENOTSOCK
+	errBadAddress   = windows.WSAEINVAL
+	errNoUnixSocket = windows.WSAECONNREFUSED
 )
+
+// What sockets have.
+const (
+	msgWaitAll = windows.MSG_WAITALL
+	noSignal   = 0
+	soType     = 0x1008
+)
+
+// hasUnixSockets: Wine has none. See docs/semantics.md.
+var hasUnixSockets = !wine
 
 // What Wine answers otherwise: MSDN and [MS-FSCC] have it that a file's end needs FILE_WRITE_DATA, and [MS-FSA] that a name is too long to be one.
 var (
@@ -126,7 +140,13 @@ func otherMode(m *Manager, h Handle, other bool) error {
 // newDoor is what can be opened: an open does not wait here.
 func newDoor(t testing.TB) (name string) { return named(t, nil) }
 
-func closeRaw(h Handle) error { return windows.CloseHandle(windows.Handle(h)) }
+// closeRaw closes a socket by the call that is for those.
+func closeRaw(h Handle) error {
+	if err := windows.Closesocket(windows.Handle(h)); err != windows.WSAENOTSOCK && err != windows.WSANOTINITIALISED {
+		return err
+	}
+	return windows.CloseHandle(windows.Handle(h))
+}
 
 // isOpen reports whether h is an open handle.
 func isOpen(h uintptr) bool { return win32.IsOpen(windows.Handle(h)) == nil }

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -49,7 +48,7 @@ func echo(c *LoopConn, data []byte) { c.Write(data) }
 // forLoops runs f with each backend, network and number of loops.
 func forLoops(t *testing.T, f func(t *testing.T, serve func(h *handlerFuncs, config LoopConfig) *Loops)) {
 	for _, backend := range backendsHere(t) {
-		for _, network := range []string{"tcp", "unix"} {
+		for _, network := range networks {
 			for _, n := range []int{1, 3} {
 				t.Run(fmt.Sprintf("%s/%s/%d", backend, network, n), func(t *testing.T) {
 					f(t, func(h *handlerFuncs, config LoopConfig) *Loops {
@@ -238,9 +237,9 @@ func TestLoops_BackPressure(t *testing.T) {
 		}}, LoopConfig{MaxPendingBytes: limit, Buffers: 16, BufferBytes: 4096})
 		c := dial(t, ls)
 		total := 0
-		c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond)) // it fills up
 		chunk := bytes.Repeat([]byte("0123456789abcdef"), 1<<12)
 		for {
+			c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond)) // it has filled up when nothing moves
 			n, err := c.Write(chunk)
 			if total += n; err != nil {
 				break
@@ -301,7 +300,7 @@ func TestLoops_Reset(t *testing.T) {
 		<-opened
 		c.(*net.TCPConn).SetLinger(0)
 		c.Close()
-		if err := <-closed; !errors.Is(err, syscall.ECONNRESET) {
+		if err := <-closed; !errors.Is(err, errReset) {
 			t.Errorf("%s: %v", backend, err)
 		}
 		ls.Close()

@@ -54,6 +54,11 @@ import (
 //
 //sys	ReOpenFile(h windows.Handle, access uint32, share uint32, flags uint32) (again windows.Handle, err error) [failretval==windows.InvalidHandle] = kernel32.ReOpenFile
 
+//sys	bind(s windows.Handle, name *byte, nameBytes int32) (err error) [failretval!=0] = ws2_32.bind
+//sys	connect(s windows.Handle, name *byte, nameBytes int32) (err error) [failretval!=0] = ws2_32.connect
+//sys	getsockname(s windows.Handle, name *byte, nameBytes *int32) (err error) [failretval!=0] = ws2_32.getsockname
+//sys	wsaPoll(fds *wsaPollFD, count uint32, milliseconds int32) (n int32, err error) [failretval==-1] = ws2_32.WSAPoll
+
 // QueryPerformanceCounter is the clock with the finest grain, in units of which QueryPerformanceFrequency tells how many make a second. Neither
 // fails on a system that Go runs on.
 //

@@ -41,6 +41,7 @@ var (
 	modadvapi32 = windows.NewLazySystemDLL("advapi32.dll")
 	modkernel32 = windows.NewLazySystemDLL("kernel32.dll")
 	modntdll    = windows.NewLazySystemDLL("ntdll.dll")
+	modws2_32   = windows.NewLazySystemDLL("ws2_32.dll")
 
 	procImpersonateNamedPipeClient      = modadvapi32.NewProc("ImpersonateNamedPipeClient")
 	procCancelSynchronousIo             = modkernel32.NewProc("CancelSynchronousIo")
@@ -70,6 +71,10 @@ var (
 	procNtResumeProcess                 = modntdll.NewProc("NtResumeProcess")
 	procwine_get_host_version           = modntdll.NewProc("wine_get_host_version")
 	procwine_get_version                = modntdll.NewProc("wine_get_version")
+	procWSAPoll                         = modws2_32.NewProc("WSAPoll")
+	procbind                            = modws2_32.NewProc("bind")
+	procconnect                         = modws2_32.NewProc("connect")
+	procgetsockname                     = modws2_32.NewProc("getsockname")
 )
 
 func ImpersonateNamedPipeClient(pipe windows.Handle) (err error) {
@@ -292,5 +297,38 @@ func wineGetHostVersion(system *uintptr, release *uintptr) {
 func wineGetVersion() (version uintptr) {
 	r0, _, _ := syscall.SyscallN(procwine_get_version.Addr())
 	version = uintptr(r0)
+	return
+}
+
+func wsaPoll(fds *wsaPollFD, count uint32, milliseconds int32) (n int32, err error) {
+	r0, _, e1 := syscall.SyscallN(procWSAPoll.Addr(), uintptr(unsafe.Pointer(fds)), uintptr(count), uintptr(milliseconds))
+	n = int32(r0)
+	if n == -1 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func bind(s windows.Handle, name *byte, nameBytes int32) (err error) {
+	r1, _, e1 := syscall.SyscallN(procbind.Addr(), uintptr(s), uintptr(unsafe.Pointer(name)), uintptr(nameBytes))
+	if r1 != 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func connect(s windows.Handle, name *byte, nameBytes int32) (err error) {
+	r1, _, e1 := syscall.SyscallN(procconnect.Addr(), uintptr(s), uintptr(unsafe.Pointer(name)), uintptr(nameBytes))
+	if r1 != 0 {
+		err = errnoErr(e1)
+	}
+	return
+}
+
+func getsockname(s windows.Handle, name *byte, nameBytes *int32) (err error) {
+	r1, _, e1 := syscall.SyscallN(procgetsockname.Addr(), uintptr(s), uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(nameBytes)))
+	if r1 != 0 {
+		err = errnoErr(e1)
+	}
 	return
 }

@@ -10,7 +10,7 @@ import (
 
 func platformTests() []test {
 	var all []test
-	for _, family := range [][]test{rwTests, socketTests, syncTests, pathTests, waitTests} {
+	for _, family := range [][]test{rwTests, syncTests, pathTests, waitTests} {
 		all = append(all, family...)
 	}
 	return all

@@ -22,7 +22,13 @@ func openHandles() map[int]string { return nil }
 
 func warmUp(*testing.T) {}
 
-func closeHandle(h driver.Handle) error { return windows.CloseHandle(windows.Handle(h)) }
+// closeHandle closes a socket by the call that is for those.
+func closeHandle(h driver.Handle) error {
+	if err := windows.Closesocket(windows.Handle(h)); err != windows.WSAENOTSOCK && err != windows.WSANOTINITIALISED {
+		return err
+	}
+	return windows.CloseHandle(windows.Handle(h))
+}
 
 // openFile opens path, overlapped, for the driver. Flags may have FILE_FLAG_NO_BUFFERING beside those of package os.
 func (f *fixture) openFile(path string, flags int) driver.Handle {

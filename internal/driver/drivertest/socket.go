@@ -1,14 +1,12 @@
-//go:build unix
-
 package drivertest
 
 import (
 	"bytes"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
-	"testing"
 
 	"github.com/ringport/ringport/internal/driver"
 )
@@ -22,8 +20,11 @@ var socketTests = []test{
 	{name: "RecvThatExpectsToWait", run: expectingRecv},
 	{name: "SendsAreWhole", run: wholeSends},
 	{name: "RecvOfAll", run: recvAll},
+	{name: "Law3CancelRecvOfAll", run: cancelRecvAll},
+	{name: "ShutdownEndsReceives", run: shutdownEndsReceives},
 	{name: "SocketResetIsAnError", run: socketReset},
 	{name: "Datagrams", run: datagrams},
+	{name: "DatagramsNobodyWants", run: datagramsNobodyWants},
 	{name: "ControlMessages", run: controlMessages},
 	{name: "Law8BadSockets", run: badSockets},
 	{name: "SocketsWithoutWaiting", run: socketsWithoutWaiting},
@@ -31,17 +32,28 @@ var socketTests = []test{
 
 // Where sockets of a stream are bound, and how.
 func streamAddresses(f *fixture) map[string]driver.Address {
-	path := filepath.Join(socketDir(f.T), "socket")
 	all := map[string]driver.Address{}
 	for name, text := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"} {
 		all[name] = ipAddress(text)
 	}
-	var a driver.Address
-	if !a.SetPath(path) {
+	if hasUnixSockets {
+		all["unix"] = unixAddress(f, "socket")
+	}
+	return all
+}
+
+// unixAddress is that of a Unix socket in a folder whose name is short enough.
+func unixAddress(f *fixture, name string) (a driver.Address) {
+	f.Helper()
+	dir, err := os.MkdirTemp("", "rp")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { os.RemoveAll(dir) })
+	if path := filepath.Join(dir, name); !a.SetPath(path) {
 		f.Fatalf("%s is too long", path)
 	}
-	all["unix"] = a
-	return all
+	return a
 }
 
 func ipAddress(text string) (a driver.Address) {
@@ -274,9 +286,7 @@ func expectingRecv(f *fixture) {
 	for _, at := range streamAddresses(f) {
 		client, server := f.connection(at)
 		for _, nonblocking := range []bool{false, true} {
-			if err := syscall.SetNonblock(int(server), nonblocking); err != nil {
-				f.Fatal(err)
-			}
+			setNonblock(f, server, nonblocking)
 			f.must(send(client, "there"), 5)
 			f.must(expecting(server), 5)
 			in := expecting(server)
@@ -356,7 +366,7 @@ func wholeSends(f *fixture) {
 func recvAll(f *fixture) {
 	client, server := f.connection(ipAddress("127.0.0.1:0"))
 	in := recv(server, 10)
-	in.Arg = syscall.MSG_WAITALL
+	in.Arg = msgWaitAll
 	f.start(in)
 	for _, part := range []string{"012", "345", "67"} {
 		f.must(send(client, part), len(part))
@@ -371,6 +381,46 @@ func recvAll(f *fixture) {
 	f.must(&driver.Request{Kind: driver.Shutdown, FD: client, Arg: syscall.SHUT_WR}, 0)
 	if f.await(in); got(in) != "+" || in.Err != nil {
 		f.Errorf("%q, %v", got(in), in.Err)
+	}
+}
+
+// cancelRecvAll: what has come so far is the result, or else left to the next.
+func cancelRecvAll(f *fixture) {
+	client, server := f.connection(ipAddress("127.0.0.1:0"))
+	in := recv(server, 10)
+	in.Arg = msgWaitAll
+	f.start(in)
+	f.must(send(client, "012"), 3)
+	f.stay(in)
+	f.cancel(in)
+	if f.await(in); in.Err == driver.ErrCanceled {
+		in = recv(server, 10)
+		f.must(in, 3)
+	}
+	if got(in) != "012" || in.Err != nil {
+		f.Errorf("%q, %v", got(in), in.Err)
+	}
+}
+
+// shutdownEndsReceives: who ends the receiving ends what waits, and all that comes later has the end at once. The other direction goes on.
+func shutdownEndsReceives(f *fixture) {
+	for name, at := range streamAddresses(f) {
+		client, server := f.connection(at)
+		waiting := []*driver.Request{recv(server, 8), message(driver.RecvMsg, server, driver.Message{}, 8), read(server, 8, driver.CurrentOffset)}
+		for _, r := range waiting {
+			f.start(r)
+		}
+		f.stay(waiting...)
+		f.must(&driver.Request{Kind: driver.Shutdown, FD: server, Arg: syscall.SHUT_RD}, 0)
+		f.await(waiting...)
+		for _, r := range waiting {
+			if r.N != 0 || r.Err != nil {
+				f.Errorf("%s: %v: %d, %v", name, r.Kind, r.N, r.Err)
+			}
+			f.must(r, 0)
+		}
+		f.must(send(server, "still"), 5)
+		f.must(recv(client, 8), 5)
 	}
 }
 
@@ -405,19 +455,40 @@ func datagrams(f *fixture) {
 			f.must(out, len(content))
 			want, flags := content, uint32(0)
 			if len(want) > 8 {
-				want, flags = want[:8], syscall.MSG_TRUNC
+				want, flags = want[:8], msgTrunc
 			}
 			f.await(in)
 			if all := string(in.Ext.Vec[0]) + string(in.Ext.Vec[1]); in.N != len(want) || in.Err != nil || all[:in.N] != want {
 				f.Errorf("%q: %q, %d, %v", content, all, in.N, in.Err)
 			}
-			if m := in.Ext.Message; *m.Address != from || m.Flags&syscall.MSG_TRUNC != flags {
+			if m := in.Ext.Message; *m.Address != from || m.Flags&msgTrunc != flags {
 				f.Errorf("%q: from %v, want %v; flags %#x", content, *m.Address, from, m.Flags)
 			}
 		}
 		f.must(connect(a, to), 0)
 		f.must(send(a, "connected"), 9)
 		f.must(recv(b, 64), 9)
+	}
+}
+
+// datagramsNobodyWants: that one was sent where nobody listens is no error of a receive, which is for what others send.
+func datagramsNobodyWants(f *fixture) {
+	at := ipAddress("127.0.0.1:0")
+	a, b := f.socket(syscall.AF_INET, syscall.SOCK_DGRAM), f.socket(syscall.AF_INET, syscall.SOCK_DGRAM)
+	for _, h := range []driver.Handle{a, b} {
+		f.must(&driver.Request{Kind: driver.Bind, FD: h, Ext: &driver.Ext{Address: &at}}, 0)
+	}
+	here, nobody := localAddress(f, a), localAddress(f, b)
+	f.closeHandle(b)
+	in := message(driver.RecvMsg, a, driver.Message{Address: new(driver.Address)}, 8)
+	f.start(in)
+	for range 3 {
+		f.must(message(driver.SendMsg, a, driver.Message{Address: &nobody}, 4), 4)
+	}
+	f.stay(in)
+	f.must(message(driver.SendMsg, a, driver.Message{Address: &here}, 5), 5)
+	if f.await(in); in.N != 5 || in.Err != nil || *in.Ext.Message.Address != here {
+		f.Errorf("%d, %v, from %v", in.N, in.Err, *in.Ext.Message.Address)
 	}
 }
 
@@ -433,40 +504,38 @@ func badSockets(f *fixture) {
 		r    *driver.Request
 		want error
 	}{
-		{&driver.Request{Kind: driver.Socket, Arg: 9999, Arg2: syscall.SOCK_STREAM}, syscall.EAFNOSUPPORT},
-		{&driver.Request{Kind: driver.Socket, Arg: syscall.AF_INET, Arg2: syscall.SOCK_STREAM, Len: 1 << 40}, syscall.EINVAL},
-		{bind(l, at), syscall.EINVAL}, // it is bound already
-		{bind(s, to), syscall.EADDRINUSE},
-		{bind(badHandle, at), syscall.EBADF},
-		{bind(file, at), syscall.ENOTSOCK},
-		{&driver.Request{Kind: driver.Listen, FD: badHandle}, syscall.EBADF},
-		{&driver.Request{Kind: driver.Listen, FD: file}, syscall.ENOTSOCK},
-		{&driver.Request{Kind: driver.Accept, FD: badHandle}, syscall.EBADF},
-		{&driver.Request{Kind: driver.Accept, FD: file}, syscall.ENOTSOCK},
-		{&driver.Request{Kind: driver.Accept, FD: s}, syscall.EINVAL}, // it does not listen
-		{connect(badHandle, to), syscall.EBADF},
-		{connect(file, to), syscall.ENOTSOCK},
-		{recv(badHandle, 8), syscall.EBADF},
-		{recv(file, 8), syscall.ENOTSOCK},
-		{recv(s, 8), syscall.ENOTCONN},
-		{send(badHandle, "x"), syscall.EBADF},
-		{send(file, "x"), syscall.ENOTSOCK},
-		{message(driver.RecvMsg, badHandle, driver.Message{}, 8), syscall.EBADF},
-		{message(driver.RecvMsg, file, driver.Message{}, 8), syscall.ENOTSOCK},
-		{message(driver.SendMsg, file, driver.Message{}, 8), syscall.ENOTSOCK},
-		{&driver.Request{Kind: driver.Shutdown, FD: badHandle, Arg: syscall.SHUT_WR}, syscall.EBADF},
-		{&driver.Request{Kind: driver.Shutdown, FD: file, Arg: syscall.SHUT_WR}, syscall.ENOTSOCK},
-		{&driver.Request{Kind: driver.Shutdown, FD: s, Arg: syscall.SHUT_WR}, syscall.ENOTCONN},
-		{&driver.Request{Kind: driver.Shutdown, FD: s, Arg: 77}, syscall.EINVAL},
+		{&driver.Request{Kind: driver.Socket, Arg: 9999, Arg2: syscall.SOCK_STREAM}, errNoFamily},
+		{&driver.Request{Kind: driver.Socket, Arg: syscall.AF_INET, Arg2: syscall.SOCK_STREAM, Len: 1 << 40}, errInvalid},
+		{bind(l, at), errInvalid}, // it is bound already
+		{bind(s, to), errInUse},
+		{bind(badHandle, at), errBadSocket},
+		{bind(file, at), errNotSocket},
+		{&driver.Request{Kind: driver.Listen, FD: badHandle}, errBadSocket},
+		{&driver.Request{Kind: driver.Listen, FD: file}, errNotSocket},
+		{&driver.Request{Kind: driver.Accept, FD: badHandle}, errBadSocket},
+		{&driver.Request{Kind: driver.Accept, FD: file}, errNotSocket},
+		{&driver.Request{Kind: driver.Accept, FD: s}, errInvalid}, // it does not listen
+		{connect(badHandle, to), errBadSocket},
+		{connect(file, to), errNotSocket},
+		{recv(badHandle, 8), errBadSocket},
+		{recv(file, 8), errNotSocket},
+		{recv(s, 8), errNotConnected},
+		{send(badHandle, "x"), errBadSocket},
+		{send(file, "x"), errNotSocket},
+		{message(driver.RecvMsg, badHandle, driver.Message{}, 8), errBadSocket},
+		{message(driver.RecvMsg, file, driver.Message{}, 8), errNotSocket},
+		{message(driver.SendMsg, file, driver.Message{}, 8), errNotSocket},
+		{&driver.Request{Kind: driver.Shutdown, FD: badHandle, Arg: syscall.SHUT_WR}, errBadSocket},
+		{&driver.Request{Kind: driver.Shutdown, FD: file, Arg: syscall.SHUT_WR}, errNotSocket},
+		{&driver.Request{Kind: driver.Shutdown, FD: s, Arg: syscall.SHUT_WR}, errNotConnected},
+		{&driver.Request{Kind: driver.Shutdown, FD: s, Arg: 77}, errInvalid},
 	} {
 		f.fails(c.r, c.want)
 	}
 	f.closeHandle(l)
 	f.fails(connect(s, to), errRefused)
-	if quiet := (driver.Address{}); !quiet.SetPath(filepath.Join(socketDir(f.T), "none")) {
-		f.Fatal("too long")
-	} else {
-		f.fails(connect(f.socket(syscall.AF_UNIX, syscall.SOCK_STREAM), quiet), syscall.ENOENT)
+	if hasUnixSockets {
+		f.fails(connect(f.socket(syscall.AF_UNIX, syscall.SOCK_STREAM), unixAddress(f, "none")), errNoUnixSocket)
 	}
 }
 
@@ -474,24 +543,18 @@ func badSockets(f *fixture) {
 func socketsWithoutWaiting(f *fixture) {
 	client, server := f.connection(ipAddress("127.0.0.1:0"))
 	for _, r := range []*driver.Request{recv(server, 8), message(driver.RecvMsg, server, driver.Message{}, 8)} {
-		r.Arg = syscall.MSG_DONTWAIT
-		f.fails(r, syscall.EAGAIN)
+		r.Arg = driver.DontWait
+		f.fails(r, errWouldWait)
 	}
 	out := send(client, strings.Repeat("x", 1<<20))
-	out.Arg = syscall.MSG_DONTWAIT
+	out.Arg = driver.DontWait
 	for {
 		n, err := f.do(out)
 		if err != nil || n < len(out.Buf) {
-			if n == 0 && err != syscall.EAGAIN {
+			if n == 0 && err != errWouldWait {
 				f.Errorf("%d, %v", n, err)
 			}
 			break
 		}
 	}
-}
-
-// socketDir is a folder whose name is short enough for a socket's.
-func socketDir(t *testing.T) string {
-	t.Helper()
-	return shortTempDir(t)
 }

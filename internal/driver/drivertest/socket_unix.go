@@ -3,19 +3,32 @@
 package drivertest
 
 import (
-	"os"
-	"testing"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/ringport/ringport/internal/driver"
 	"github.com/ringport/ringport/internal/driver/pool"
 )
 
+// What the system answers, by what it means.
 const (
-	errReset   = unix.ECONNRESET
-	errRefused = unix.ECONNREFUSED
+	errReset        = unix.ECONNRESET
+	errRefused      = unix.ECONNREFUSED
+	errNoFamily     = unix.EAFNOSUPPORT
+	errInvalid      = unix.EINVAL
+	errInUse        = unix.EADDRINUSE
+	errBadSocket    = unix.EBADF
+	errNotSocket    = unix.ENOTSOCK
+	errNotConnected = unix.ENOTCONN
+	errWouldWait    = unix.EAGAIN
+	errNoUnixSocket = unix.ENOENT
 )
+
+const (
+	msgWaitAll = unix.MSG_WAITALL
+	msgTrunc   = unix.MSG_TRUNC
+)
+
+const hasUnixSockets = true
 
 func localAddress(f *fixture, h driver.Handle) (a driver.Address) {
 	f.Helper()
@@ -33,15 +46,6 @@ func lingerZero(f *fixture, h driver.Handle) {
 	if err := unix.SetsockoptLinger(int(h), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 		f.Fatal(err)
 	}
-}
-
-func shortTempDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "rp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
 }
 
 // controlMessages: a descriptor goes from one end of a Unix socket to the other.
@@ -74,5 +78,12 @@ func controlMessages(f *fixture) {
 	f.must(send(client, "x"), 1)
 	if f.must(in, 1); in.Ext.Message.ControlBytes != 0 {
 		f.Errorf("%d bytes", in.Ext.Message.ControlBytes)
+	}
+}
+
+func setNonblock(f *fixture, h driver.Handle, on bool) {
+	f.Helper()
+	if err := unix.SetNonblock(int(h), on); err != nil {
+		f.Fatal(err)
 	}
 }

@@ -55,8 +55,8 @@ func closeSocket(s windows.Handle) error {
 	return windows.Closesocket(s)
 }
 
-// socket makes a TCP socket, which the driver knows if attached is set.
-func (f *fixture) socket(attached bool) windows.Handle {
+// rawSocket makes a TCP socket, which the driver knows if attached is set.
+func (f *fixture) rawSocket(attached bool) windows.Handle {
 	f.Helper()
 	var data windows.WSAData
 	if err := windows.WSAStartup(0x202, &data); err != nil {
@@ -81,15 +81,15 @@ func (f *fixture) socket(attached bool) windows.Handle {
 	return s
 }
 
-// connection is a connected socket, and its peer.
-func (f *fixture) connection(attached bool) (s windows.Handle, peer *net.TCPConn) {
+// rawConnection is a connected socket, and its peer.
+func (f *fixture) rawConnection(attached bool) (s windows.Handle, peer *net.TCPConn) {
 	f.Helper()
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		f.Fatal(err)
 	}
 	defer l.Close()
-	s = f.socket(attached)
+	s = f.rawSocket(attached)
 	if err := windows.Connect(s, &windows.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		f.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func (f *fixture) connection(attached bool) (s windows.Handle, peer *net.TCPConn
 	return s, peer
 }
 
-func (f *fixture) send(to *net.TCPConn, content string) {
+func (f *fixture) sendRaw(to *net.TCPConn, content string) {
 	f.Helper()
 	if _, err := to.Write([]byte(content)); err != nil {
 		f.Fatal(err)
@@ -115,7 +115,7 @@ func (f *fixture) pollEvents(s driver.Handle, peer *net.TCPConn) {
 	q := pollOf(s, pollIn)
 	f.start(q)
 	f.stay(q)
-	f.send(peer, "data")
+	f.sendRaw(peer, "data")
 	if f.await(q); q.N != pollIn || q.Err != nil {
 		f.Fatalf("data: %#x, %v", q.N, q.Err)
 	}
@@ -124,7 +124,7 @@ func (f *fixture) pollEvents(s driver.Handle, peer *net.TCPConn) {
 }
 
 func pollSocket(f *fixture) {
-	h, peer := f.connection(true)
+	h, peer := f.rawConnection(true)
 	s := driver.Handle(h)
 	f.pollEvents(s, peer)
 	q := read(s, 8, driver.CurrentOffset)
@@ -140,7 +140,7 @@ func pollSocket(f *fixture) {
 	}
 	f.must(pollOf(s, pollIn|pollRdHup), pollIn|pollRdHup) // to whom it asks for it
 	f.must(pollOf(s, pollRdHup), pollRdHup)
-	h, peer = f.connection(true)
+	h, peer = f.rawConnection(true)
 	for _, events := range []uint32{0, pollIn} {
 		q := pollOf(driver.Handle(h), events)
 		f.start(q)
@@ -160,9 +160,9 @@ func pollSocket(f *fixture) {
 
 // pollForeignSocket: it needs not be attached.
 func pollForeignSocket(f *fixture) {
-	s, peer := f.connection(false)
+	s, peer := f.rawConnection(false)
 	f.pollEvents(driver.Handle(s), peer)
-	s, _ = f.connection(false)
+	s, _ = f.rawConnection(false)
 	q := pollOf(driver.Handle(s), pollIn)
 	f.start(q)
 	f.stay(q)
@@ -171,7 +171,7 @@ func pollForeignSocket(f *fixture) {
 }
 
 func pollListener(f *fixture) {
-	s := f.socket(true)
+	s := f.rawSocket(true)
 	if err := windows.Bind(s, &windows.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		f.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func pollRefused(f *fixture) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close() // nobody listens there now
-	s := f.socket(true)
+	s := f.rawSocket(true)
 	nonblocking, n := uint32(1), uint32(0)
 	const fionbio = 0x8004667e
 	if err := ioctl(s, fionbio, &nonblocking, &n); err != nil {
@@ -221,7 +221,7 @@ func pollRefused(f *fixture) {
 // pollClosed: closing the socket ends what waits for it.
 func pollClosed(f *fixture) {
 	for range 20 {
-		s, _ := f.connection(true)
+		s, _ := f.rawConnection(true)
 		q := pollOf(driver.Handle(s), pollIn)
 		f.start(q)
 		f.stay(q)
@@ -318,7 +318,7 @@ func saysWhy(err error, why string) bool {
 
 // manyPolls: several at a time, for different events.
 func manyPolls(f *fixture) {
-	s, peer := f.connection(true)
+	s, peer := f.rawConnection(true)
 	var ins []*driver.Request
 	for range 20 {
 		q := pollOf(driver.Handle(s), pollIn)
@@ -329,7 +329,7 @@ func manyPolls(f *fixture) {
 	f.stay(ins...)
 	f.cancel(ins[7])
 	f.canceled(ins[7])
-	f.send(peer, "data")
+	f.sendRaw(peer, "data")
 	for i, q := range ins {
 		if f.await(q); i != 7 && (q.N != pollIn || q.Err != nil) {
 			f.Errorf("%#x, %v", q.N, q.Err)
@@ -338,7 +338,7 @@ func manyPolls(f *fixture) {
 }
 
 func cancelPoll(f *fixture) {
-	s, _ := f.connection(true)
+	s, _ := f.rawConnection(true)
 	r, _ := f.pipe()
 	for i := range 100 {
 		for _, h := range []driver.Handle{driver.Handle(s), r} {
@@ -356,7 +356,7 @@ func cancelPoll(f *fixture) {
 
 // cancelPollRace: the data races with the cancel. Whoever wins, the data is still there.
 func cancelPollRace(f *fixture) {
-	s, peer := f.connection(true)
+	s, peer := f.rawConnection(true)
 	ready := 0
 	for i := range 100 {
 		q := pollOf(driver.Handle(s), pollIn)
@@ -396,8 +396,8 @@ func cancelPollRace(f *fixture) {
 }
 
 func cancelPollBefore(f *fixture) {
-	s, _ := f.connection(true)
-	foreign, _ := f.connection(false)
+	s, _ := f.rawConnection(true)
+	foreign, _ := f.rawConnection(false)
 	r, _ := f.pipe()
 	for _, h := range []driver.Handle{driver.Handle(s), driver.Handle(foreign), r} {
 		for range 10 {
@@ -412,7 +412,7 @@ func cancelPollBefore(f *fixture) {
 func cancelAllPolls(f *fixture) {
 	var all []*driver.Request
 	for i := range 10 {
-		s, _ := f.connection(i%2 == 0)
+		s, _ := f.rawConnection(i%2 == 0)
 		q := pollOf(driver.Handle(s), pollIn)
 		f.start(q)
 		all = append(all, q)

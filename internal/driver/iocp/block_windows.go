@@ -19,6 +19,7 @@ type block struct {
 	where place
 	r     *driver.Request
 	target
+	on windows.Handle // what its call is made on: h, or AFD's
 
 	// The packet may come while the call that it is for has not yet returned.
 	early       bool
@@ -31,7 +32,9 @@ type block struct {
 	counted  int           // what Driver.kept has of it
 	segments []uint64      // the pages of a request that has several buffers, and a zero
 	pins     pins          // the buffers
-	opened   *traits       // Open: what was found out about the new handle
+	opened   *traits       // Open, Socket: what was found out about the new handle
+	message  message       // a request of Recv's and Send's family
+	incoming *incoming     // Accept: made when first needed
 
 	prev, next *block // in the list that it is in: staged, unanswered, or a lane's queue
 	unanswered bool   // it is in Driver.unanswered
@@ -80,7 +83,7 @@ func (d *Driver) take(r *driver.Request, where place, t target) *block {
 	}
 	b := d.spare[len(d.spare)-1]
 	d.spare = d.spare[:len(d.spare)-1]
-	b.where, b.r, b.target = where, r, t
+	b.where, b.r, b.target, b.on = where, r, t, t.h
 	if t.file != nil {
 		t.file.uses++
 	}
@@ -135,11 +138,9 @@ func (d *Driver) unuse(b *block) {
 func (d *Driver) detach(b *block) *driver.Request {
 	r := b.r
 	r.State = driver.Private{}
-	if b.unanswered {
-		d.unanswered.remove(b)
-		b.unanswered = false
-	}
+	d.answered(b)
 	b.pins.unpin()
+	b.message.clear()
 	d.keepRoom(b)
 	if f := b.file; f != nil {
 		f.uses--

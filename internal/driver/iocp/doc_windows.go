@@ -15,6 +15,12 @@
 //
 // A Poll of what is signalled (events, processes, consoles) takes neither: signal_windows.go.
 //
+// # Sockets
+//
+// A socket's overlapped call may be one of several that a request takes (call, goesOn, socketResult): a receive into a buffer that is picked when there is
+// something waits first, one that is to fill its buffers goes on, an accept whose peer has left tries again. Each is made when the packet of
+// the one before it is taken in, by whoever is in Wait; none of them waits. On sockets that belong to another port, package net's, a worker makes the same calls.
+//
 // # Blocks
 //
 // Each request in flight has a block, which begins with its OVERLAPPED. Blocks are pinned, pooled and never given back to the

@@ -19,6 +19,7 @@ type traits struct {
 	screen   *screen        // a console, as it is written to; nil: it is none
 	socket   windows.Handle // as AFD knows it; 0: it is none
 	signals  bool           // waiting for it is no I/O: an event, a process, a console's input
+	protocol protocol       // of a socket
 	direct   bool           // opened with FILE_FLAG_NO_BUFFERING
 	appends  bool           // writes go to the end of the file wherever they are told to go
 	skips    bool           // a call that succeeds at once posts no packet
@@ -197,7 +198,7 @@ func (d *Driver) attach(h windows.Handle, t traits) (traits, error) {
 		return traits{}, err
 	}
 	t.attached = true
-	if (t.disk || t.pipe) && !isStandard(h) {
+	if (t.disk || t.pipe || t.socket != 0 && win32.EverySocketIsAHandle()) && !isStandard(h) {
 		t.skips = windows.SetFileCompletionNotificationModes(h, windows.FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) == nil
 	}
 	return t, nil
@@ -223,7 +224,7 @@ func (t *traits) describe(h windows.Handle) {
 	case windows.FILE_TYPE_PIPE: // a socket, if it has no pipe's properties
 		t.plain = true
 		if t.pipe = windows.GetNamedPipeInfo(h, nil, nil, nil, nil) == nil; !t.pipe {
-			t.socket, _ = win32.BaseSocket(h)
+			t.describeSocket(h)
 		}
 	}
 }
@@ -286,6 +287,9 @@ func (d *Driver) duplicate(h windows.Handle, f *file) error {
 	}
 	if t := d.handles.of(h); t != nil && t.attached {
 		f.traits, f.of = *t, t
+		if t.socket != 0 { // by this handle, since the original may be closed before
+			f.describeSocket(f.h)
+		}
 		return nil
 	}
 	var err error
@@ -308,6 +312,6 @@ func retire(files []*file) {
 
 func (f *file) closeUnused() {
 	if f.gone && f.uses == 0 && f.h != 0 {
-		windows.CloseHandle(f.h)
+		closeHandle(f.h, f.socket != 0)
 	}
 }

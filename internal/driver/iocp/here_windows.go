@@ -15,34 +15,40 @@ func (d *Driver) Here(r *driver.Request) {
 	case r.Kind == driver.Nop:
 		return
 	case r.Kind == driver.Close:
-		if h := windows.Handle(r.FD); !isHandle(h) {
+		h := windows.Handle(r.FD)
+		if !isHandle(h) {
 			r.Err = windows.ERROR_INVALID_HANDLE
-		} else {
-			d.handles.forget(h)
-			if err := windows.CloseHandle(h); err != nil {
-				r.Err = asErrno(err)
-			}
+			return
+		}
+		t := d.handles.of(h)
+		d.handles.forget(h)
+		if err := closeHandle(h, t != nil && t.socket != 0); err != nil {
+			r.Err = asErrno(err)
 		}
 		return
 	case exec == nil:
 		r.Err = driver.ErrUnsupported
 		return
 	}
+	d.startHere(r)
+}
+
+// startHere carries out r on the spot. As a kind's start it is for calls that end by themselves, so soon that handing them over would take longer.
+func (d *Driver) startHere(r *driver.Request) (done bool) {
 	d.lock()
 	t, ok := d.target(r.FD)
 	if !ok {
 		d.unlock()
 		r.Err = windows.ERROR_INVALID_HANDLE
-		return
+		return true
 	}
 	b := d.take(r, here, t)
 	d.unlock()
-	n, err := exec(d, b)
+	n, err := table[r.Kind].exec(d, b)
 	b.finish(n, err, false)
-	if r.Kind == driver.Open && r.Err == nil {
-		d.handles.set(windows.Handle(r.N), b.opened)
-	}
+	d.remember(b)
 	d.lock()
 	d.release(b)
 	d.unlock()
+	return true
 }

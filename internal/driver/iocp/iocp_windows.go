@@ -43,6 +43,7 @@ type Driver struct {
 	positions positions
 	afd       afd
 	packets   *waitPackets // nil: the system has none
+	providers providers
 	workers
 }
 
@@ -206,7 +207,7 @@ func (d *Driver) cancel(b *block) {
 func (d *Driver) cancelPending(b *block) {
 	d.expect(b)
 	b.use()
-	h := b.h
+	h := b.on
 	d.unlock()
 	b.cancelIO(h)
 	d.lock()

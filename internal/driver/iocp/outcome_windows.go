@@ -18,6 +18,27 @@ func errnoOf(status windows.NTStatus) syscall.Errno {
 	return status.Errno()
 }
 
+// errnoOf does the same for b's call. What went wrong with a socket has a number of its own in Winsock, which WSAGetOverlappedResult knows; it
+// knows nothing of a socket that has been closed.
+func (b *block) errnoOf(status windows.NTStatus) syscall.Errno {
+	errno := errnoOf(status)
+	if errno == 0 || b.socket == 0 || errno == windows.ERROR_OPERATION_ABORTED || errno == windows.ERROR_HANDLES_CLOSED {
+		return errno
+	}
+	var n, flags uint32
+	switch e := asErrno(windows.WSAGetOverlappedResult(b.h, &b.ov, &n, false, &flags)); e {
+	case 0, windows.ERROR_IO_INCOMPLETE, windows.WSAENOTSOCK:
+		return errno
+	default:
+		return e
+	}
+}
+
+// isCut reports whether an error says that there was more than the buffer had room for.
+func isCut(errno syscall.Errno) bool {
+	return errno == windows.ERROR_MORE_DATA || errno == windows.WSAEMSGSIZE
+}
+
 // asErrno is the number in an error of package windows, 0 for none.
 func asErrno(err error) syscall.Errno {
 	switch err := err.(type) {
@@ -35,6 +56,9 @@ func asErrno(err error) syscall.Errno {
 // one call of WriteFile (MSDN, ReadFile): an empty message.
 func (b *block) result(errno syscall.Errno, n int, asked bool) {
 	r := b.r
+	if errno == windows.ERROR_OPERATION_ABORTED && b.message.shut {
+		errno = 0
+	}
 	if errno == windows.ERROR_OPERATION_ABORTED && !asked && win32.IsOpen(b.h) != nil { // who closed the handle has ended it
 		errno = windows.ERROR_HANDLES_CLOSED
 	}

@@ -140,14 +140,14 @@ func (d *Driver) startRaw(r *driver.Request) bool {
 	defer d.unlock()
 	switch {
 	case s.how == inProgress || s.how == incomplete:
-		return d.issued(b, windows.ERROR_IO_PENDING)
+		return d.issued(b, windows.ERROR_IO_PENDING) != nil
 	case b.early, s.how == done && s.err == nil && b.skips, s.how == failed && b.plain:
 		b.finish(s.n, s.err, false)
 		d.release(b)
 		return true
 	}
 	b.finish(s.n, s.err, false)
-	return d.doubt(b)
+	return d.doubt(b) != nil
 }
 
 // abandon ends the request of b, whose start function has not returned, so that nobody knows whether it has made its call. If the system finds one
@@ -190,7 +190,7 @@ func execRaw(d *Driver, b *block) (int, error) {
 	returned = true
 	if s.how == inProgress || s.how == incomplete {
 		status := b.wait()
-		return int(b.ov.InternalHigh), errnoError(errnoOf(status))
+		return int(b.ov.InternalHigh), errnoError(b.errnoOf(status))
 	}
 	return s.n, s.err
 }

@@ -355,5 +355,13 @@ func execClose(_ *Driver, b *block) (int, error) {
 	if b.file != nil {
 		return 0, nil
 	}
-	return 0, windows.CloseHandle(b.h)
+	return 0, closeHandle(b.h, b.socket != 0)
+}
+
+// closeHandle closes a handle: a socket, of which Winsock keeps a record of its own, by closesocket.
+func closeHandle(h windows.Handle, socket bool) error {
+	if socket {
+		return windows.Closesocket(h)
+	}
+	return windows.CloseHandle(h)
 }

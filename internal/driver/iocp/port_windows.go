@@ -173,8 +173,7 @@ func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
 	case submitting:
 		b.early, b.earlyStatus, b.earlyBytes = true, status, e.Bytes
 	case pending:
-		b.conclude(errnoOf(status), int(e.Bytes))
-		return d.release(b)
+		return d.conclude(b, b.errnoOf(status), int(e.Bytes))
 	case limbo: // a call has one packet at most
 		if b.owed != nil {
 			b.owed = nil

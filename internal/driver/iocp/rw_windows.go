@@ -22,7 +22,7 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 		r.Err = windows.ERROR_NOACCESS
 	case r.Off < 0 && r.Off != driver.CurrentOffset, tooManyBuffers(r):
 		r.Err = windows.ERROR_INVALID_PARAMETER
-	case t.pipe && r.Off >= 0:
+	case (t.pipe || t.socket != 0) && r.Off >= 0:
 		r.Err = windows.ERROR_SEEK_ON_DEVICE
 	case !t.attached, t.disk && r.Off == driver.CurrentOffset:
 		d.toWorker(r, t, t.mayWait(r))
@@ -34,7 +34,7 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 		d.unlock()
 		err := b.issue(r.Off, 0)
 		d.lock()
-		done := d.issued(b, asErrno(err))
+		done := d.issued(b, asErrno(err)) != nil
 		d.unlock()
 		return done
 	}
@@ -42,49 +42,59 @@ func (d *Driver) startTransfer(r *driver.Request) bool {
 	return true
 }
 
-// issued decides, when b's call has returned, whose b is now. It reports true if its request is done and b is released. The lock is
-// held.
-func (d *Driver) issued(b *block, errno syscall.Errno) bool {
+// issued decides, when b's call has returned, whose b is now. It returns its request if that is done and b is released. The lock is held.
+func (d *Driver) issued(b *block, errno syscall.Errno) *driver.Request {
 	switch {
 	case b.early && (errno == 0 || errno == windows.ERROR_IO_PENDING): // the packet came first
-		b.conclude(errnoOf(b.earlyStatus), int(b.earlyBytes))
-	case errno == 0 && b.skips:
-		b.conclude(0, int(b.ov.InternalHigh))
+		return d.conclude(b, b.errnoOf(b.earlyStatus), int(b.earlyBytes))
+	case errno == 0 && b.skips && b.on == b.h:
+		return d.conclude(b, 0, int(b.ov.InternalHigh))
 	case errno == 0, errno == windows.ERROR_IO_PENDING:
 		b.where = pending
-		if b.asked() { // asked for while the call was made
+		if b.asked() || b.isNotToWait() || b.message.shut { // asked for while the call was made, or by its flags
 			d.cancelPending(b)
 		}
-		return false
-	case b.plain && errno != windows.ERROR_MORE_DATA:
-		b.conclude(errno, 0)
-	default: // a packet may follow, or not: one of ours follows it
-		n := 0
-		if errno == windows.ERROR_MORE_DATA {
-			n = int(b.ov.InternalHigh) // Wine leaves the call's own count 0
-		}
-		b.conclude(errno, n)
-		return d.doubt(b)
+		return nil
+	case b.plain && !isCut(errno):
+		return d.conclude(b, errno, 0)
 	}
-	d.release(b)
-	return true
+	// A packet may follow, or not: one of ours follows it.
+	n := 0
+	if isCut(errno) {
+		n = int(b.ov.InternalHigh) // Wine leaves the call's own count 0
+	}
+	d.answer(b, errno, n)
+	return d.doubt(b)
 }
 
 // doubt brings back b, whose result is set, when a packet of the system's may be in the port already, by one that follows it. The lock is held.
-func (d *Driver) doubt(b *block) (done bool) {
+func (d *Driver) doubt(b *block) *driver.Request {
 	b.where = posted
 	if d.post(b) {
-		return false
+		return nil
 	}
 	b.where = limbo
-	d.detach(b)
-	return true
+	return d.detach(b)
 }
 
-// conclude sets the request's result from what the system said.
-func (b *block) conclude(errno syscall.Errno, n int) {
-	if b.r.Kind == driver.Poll {
+// conclude ends b's request with what the system said, and returns it, unless it takes another call. The lock is held.
+func (d *Driver) conclude(b *block, errno syscall.Errno, n int) *driver.Request {
+	if d.goesOn(b, errno, n) {
+		d.answered(b)
+		b.where, b.early = submitting, false
+		return d.issued(b, d.call(b, 0))
+	}
+	d.answer(b, errno, n)
+	return d.release(b)
+}
+
+// answer sets the request's result from what the system said. The lock is held.
+func (d *Driver) answer(b *block, errno syscall.Errno, n int) {
+	switch {
+	case b.r.Kind == driver.Poll:
 		n, errno = b.ready(errno)
+	case table[b.r.Kind].socket:
+		n, errno = d.socketResult(b, errno, n)
 	}
 	b.result(errno, n, b.asked())
 	b.scatter(b.r.N)
@@ -139,7 +149,7 @@ func execTransfer(d *Driver, b *block) (int, error) {
 	switch {
 	case tooManyBuffers(r):
 		return 0, windows.ERROR_INVALID_PARAMETER
-	case b.pipe && r.Off >= 0:
+	case (b.pipe || b.socket != 0) && r.Off >= 0:
 		return 0, windows.ERROR_SEEK_ON_DEVICE
 	case reads(r.Kind) && r.Wanted() == 0:
 		return 0, win32.IsOpen(b.h)
@@ -232,7 +242,7 @@ func (d *Driver) transferWaiting(b *block, off int64) (int, error) {
 	defer d.leave(b)
 	errno := asErrno(b.issue(off, b.event|1))
 	if errno == windows.ERROR_IO_PENDING {
-		errno = errnoOf(b.wait())
+		errno = b.errnoOf(b.wait())
 	}
 	n := 0
 	if errno == 0 || errno == windows.ERROR_MORE_DATA || errno == windows.ERROR_OPERATION_ABORTED && b.ov.Internal != uintptr(windows.STATUS_PENDING) {

@@ -60,6 +60,14 @@ func (d *Driver) expect(b *block) {
 	}
 }
 
+// answered ends what expect began.
+func (d *Driver) answered(b *block) {
+	if b.unanswered {
+		d.unanswered.remove(b)
+		b.unanswered = false
+	}
+}
+
 // look brings back, by way of back, what is over and has had no packet since the last look.
 func (d *Driver) look(back func(*driver.Request)) {
 	if !d.lookout.due.Swap(false) {
@@ -74,7 +82,7 @@ func (d *Driver) look(back func(*driver.Request)) {
 		case !b.silent:
 			b.silent = true
 		default:
-			b.conclude(errnoOf(status), int(b.ov.InternalHigh))
+			d.answer(b, b.errnoOf(status), int(b.ov.InternalHigh))
 			b.where = limbo
 			back(d.detach(b))
 		}

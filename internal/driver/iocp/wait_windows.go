@@ -53,11 +53,11 @@ func (d *Driver) startPoll(r *driver.Request) bool {
 			break
 		}
 		b := d.take(r, submitting, t)
-		b.h = h
+		b.on = h
 		d.unlock()
-		err = b.watch(0)
+		err = b.watch(r.Arg, 0)
 		d.lock()
-		return d.issued(b, asErrno(err))
+		return d.issued(b, asErrno(err)) != nil
 	}
 	return true
 }
@@ -83,12 +83,12 @@ func execPoll(d *Driver, b *block) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	b.h = h
+	b.on = h
 	if !d.enter(b) {
 		return 0, driver.ErrCanceled
 	}
 	defer d.leave(b)
-	errno := asErrno(b.watch(b.event | 1))
+	errno := asErrno(b.watch(b.r.Arg, b.event|1))
 	if errno == windows.ERROR_IO_PENDING {
 		errno = errnoOf(b.wait())
 	}
@@ -125,20 +125,20 @@ var (
 	errNoPollMessages = driver.Unsupported("to wait for data would take an empty message from this pipe, which is read in message mode")
 )
 
-// watch makes the call. Rule: b.poll and b.ov are the system's until the completion; the block is pinned.
-func (b *block) watch(event windows.Handle) error {
+// watch makes the call, on b.on, to wait for wanted. Rule: b.poll and b.ov are the system's until the completion; the block is pinned.
+func (b *block) watch(wanted uint32, event windows.Handle) error {
 	b.ov = windows.Overlapped{HEvent: event}
 	if b.pipe {
-		return win32.ReadFile(b.h, (*byte)(unsafe.Pointer(&b.poll)), 0, nil, &b.ov)
+		return win32.ReadFile(b.on, (*byte)(unsafe.Pointer(&b.poll)), 0, nil, &b.ov)
 	}
 	events := uint32(win32.AFDAbort | win32.AFDLocalClose | win32.AFDConnectFail)
 	for _, e := range afdEvents {
-		if b.r.Arg&e.poll != 0 {
+		if wanted&e.poll != 0 {
 			events |= e.afd
 		}
 	}
 	b.poll = win32.AFDPoll{Timeout: win32.NoTimeout, Handles: 1, Socket: b.socket, Events: events}
-	return win32.PollAFD(b.h, &b.poll, &b.ov)
+	return win32.PollAFD(b.on, &b.poll, &b.ov)
 }
 
 var afdEvents = []struct{ poll, afd uint32 }{

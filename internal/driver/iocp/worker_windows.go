@@ -33,8 +33,8 @@ type lane struct {
 // The lanes.
 const (
 	ending  = iota // what ends by itself
-	inward         // what may wait for somebody who writes: reads, polls
-	outward        // what may wait for somebody who reads: writes, flushes
+	inward         // what may wait for somebody who writes: reads, accepts, polls
+	outward        // what may wait for somebody who reads: writes, flushes, connects
 	calling        // Overlapped's calls, which may wait for anything
 	laneCount
 )
@@ -44,7 +44,7 @@ func laneOf(k driver.Kind) int {
 	switch k {
 	case driver.Raw:
 		return calling
-	case driver.Read, driver.Readv, driver.Poll:
+	case driver.Read, driver.Readv, driver.Recv, driver.RecvMsg, driver.Accept, driver.Poll:
 		return inward
 	}
 	return outward
@@ -203,8 +203,13 @@ func (d *Driver) fromWorker(b *block) {
 	d.workers.mu.Lock()
 	b.job = noJob
 	d.workers.mu.Unlock()
-	if r := b.r; r.Kind == driver.Open && r.Err == nil {
-		d.handles.set(windows.Handle(r.N), b.opened)
+	d.remember(b)
+}
+
+// remember keeps what was found out about a handle that b, which is over, has made.
+func (d *Driver) remember(b *block) {
+	if b.opened != nil && b.r.Err == nil {
+		d.handles.set(windows.Handle(b.r.N), b.opened)
 	}
 }
 
@@ -339,7 +344,7 @@ func (d *Driver) interrupt(b *block, turn uint32) {
 			if b.thread != windows.InvalidHandle {
 				win32.CancelSynchronousIo(b.thread)
 			}
-			b.cancelIO(b.h)
+			b.cancelIO(b.on)
 			w.mu.Unlock()
 		}
 		time.Sleep(pause)
