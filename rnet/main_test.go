@@ -1,4 +1,3 @@
-//go:build unix
 
 package rnet
 
@@ -110,7 +109,7 @@ func backendsHere(t testing.TB) (names []string) {
 	if list := os.Getenv("RINGPORT_TEST_BACKENDS"); list != "" {
 		return strings.Split(list, ",")
 	}
-	for _, name := range []string{ringport.BackendIOUring, ringport.BackendPool} {
+	for _, name := range []string{ringport.BackendIOUring, ringport.BackendPool, ringport.BackendIOCP} {
 		m, err := ringport.New(ringport.Config{Backend: name})
 		var unavailable *ringport.UnavailableError
 		if errors.As(err, &unavailable) {
