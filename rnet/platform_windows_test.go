@@ -3,6 +3,8 @@ package rnet
 import (
 	"syscall"
 
+	"golang.org/x/sys/windows"
+
 	"github.com/ringport/ringport/internal/win32"
 )
 
@@ -14,4 +16,11 @@ var networks = func() []string {
 	return []string{"tcp", "unix"}
 }()
 
-const errReset = syscall.WSAECONNRESET
+// packetNetworks are those of messages: Unix sockets have none here.
+var packetNetworks = []string{"udp4", "udp6"}
+
+const (
+	errReset  = syscall.WSAECONNRESET
+	errNoPeer = windows.WSAENOTCONN // a message to nobody
+	msgTrunc  = windows.MSG_TRUNC
+)

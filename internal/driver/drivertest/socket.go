@@ -468,6 +468,8 @@ func datagrams(f *fixture) {
 		f.must(connect(a, to), 0)
 		f.must(send(a, "connected"), 9)
 		f.must(recv(b, 64), 9)
+		f.must(message(driver.SendMsg, a, driver.Message{Address: new(driver.Address)}, 5), 5) // none: where it is connected to
+		f.must(recv(b, 64), 5)
 	}
 }
 

@@ -100,7 +100,7 @@ func (b *block) listWhole(of *driver.Message) *windows.WSAMsg {
 	m.header = windows.WSAMsg{Buffers: first, BufferCount: count, Flags: m.flags,
 		Control: windows.WSABuf{Len: uint32(len(of.Control)), Buf: unsafe.SliceData(of.Control)}}
 	b.pins.pin(unsafe.SliceData(of.Control))
-	if a := of.Address; a != nil {
+	if a := of.Address; a != nil && a.Len > 0 {
 		b.pins.pin(a)
 		m.header.Name, m.header.Namelen = (*syscall.RawSockaddrAny)(unsafe.Pointer(rawAddress(a))), int32(a.Len)
 	}
@@ -221,7 +221,7 @@ func (d *Driver) callSend(b *block) syscall.Errno {
 		return d.extensions(b).SendMsg(b.h, b.listWhole(of), flags, &b.ov)
 	}
 	first, count := b.list()
-	if a := of.Address; a != nil && !b.protocol.streams() {
+	if a := of.Address; a != nil && a.Len > 0 && !b.protocol.streams() {
 		b.pins.pin(a)
 		return asErrno(windows.WSASendTo(b.h, first, count, nil, flags, rawAddress(a), int32(a.Len), &b.ov, nil))
 	}
