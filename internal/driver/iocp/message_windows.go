@@ -128,7 +128,8 @@ func (d *Driver) callReceive(b *block, event windows.Handle) syscall.Errno {
 			if err != nil {
 				return asErrno(err)
 			}
-			b.on, m.waiting = afd, true
+			d.callOn(b, afd)
+			m.waiting = true
 			return asErrno(b.watch(pollIn, event))
 		}
 		m.waiting = false

@@ -224,7 +224,8 @@ func execOnSocket(d *Driver, b *block) (int, error) {
 // is pinned, or pinned by it. The lock may be held or not: none of these calls waits.
 func (d *Driver) call(b *block, event windows.Handle) syscall.Errno {
 	b.pins.unpin()
-	b.ov, b.on = windows.Overlapped{HEvent: event}, b.h
+	b.ov = windows.Overlapped{HEvent: event}
+	d.callOn(b, b.h)
 	switch b.r.Kind {
 	case driver.Accept:
 		return d.callAccept(b)
@@ -234,6 +235,15 @@ func (d *Driver) call(b *block, event windows.Handle) syscall.Errno {
 		return d.callReceive(b, event)
 	}
 	return d.callSend(b)
+}
+
+// callOn says what b's next call is made on. Who interrupts a worker's call looks at that with workers.mu.
+func (d *Driver) callOn(b *block, h windows.Handle) {
+	if b.on != h {
+		d.workers.mu.Lock()
+		b.on = h
+		d.workers.mu.Unlock()
+	}
 }
 
 // goesOn reports whether b's request takes another call after one that has ended so.
