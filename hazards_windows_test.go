@@ -199,6 +199,22 @@ func TestHazard18SocketOfTheRuntime(t *testing.T) {
 				}
 				clear(buf)
 			}
+			bufs, err := m.NewBuffers(1, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			many := RecvMany(h, bufs, 0)
+			ch := startMany(t, m, &many)
+			for range 3 {
+				put()
+				if got := receive(t, m, ch); got.data != "data" || got.err != nil {
+					t.Errorf("%+v", got)
+				}
+			}
+			m.Cancel(&many)
+			if got := receive(t, m, ch); !errors.Is(got.err, context.Canceled) || got.more {
+				t.Errorf("%+v", got)
+			}
 			fails(t, m, "recv", syscall.EAGAIN, func(op *Op) { *op = Recv(h, buf, DontWait) })
 			does(t, m, ref(Send(h, []byte("answer"), 0)), 6, nil)
 			does(t, m, ref(SendMsg(h, [][]byte{[]byte("an"), []byte("swer")}, nil, nil, 0)), 6, nil)
