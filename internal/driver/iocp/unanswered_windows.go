@@ -78,7 +78,8 @@ func (d *Driver) look(back func(*driver.Request)) {
 	for b := d.unanswered.head; b != nil; {
 		next := b.next
 		switch status := b.status(); {
-		case status == windows.STATUS_PENDING:
+		case status == windows.STATUS_PENDING: // Wine's TransmitFile goes on if a cancel comes between two of its steps
+			b.cancelIO(b.on)
 		case !b.silent:
 			b.silent = true
 		default:
