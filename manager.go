@@ -73,6 +73,9 @@ var defaultManager = sync.OnceValues(func() (*Manager, error) { return New(Confi
 // which takes an exhausted descriptor table or a wrong RINGPORT_BACKEND, the error says why.
 func Default() (*Manager, error) { return defaultManager() }
 
+// CallerDriven reports whether the manager is a caller-driven one, see [Config].
+func (m *Manager) CallerDriven() bool { return !m.shared }
+
 // begin makes op this manager's, or says why it cannot be started.
 func (m *Manager) begin(op *Op) error {
 	if err := op.check(); err != nil {

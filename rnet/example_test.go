@@ -51,6 +51,37 @@ func Example() {
 	// context deadline exceeded
 }
 
+// echo is a handler of loops.
+type echo struct{}
+
+func (echo) OnOpen(c *rnet.LoopConn)              { c.SetTimeout(time.Minute) }
+func (echo) OnData(c *rnet.LoopConn, data []byte) { c.Write(data) } // copied: data is borrowed
+func (echo) OnClose(c *rnet.LoopConn, err error) {
+	if err != io.EOF {
+		log.Println(c.RemoteAddr(), err)
+	}
+}
+
+// A server of callbacks: each loop drives a ring of its own, and a connection's functions are always called by the same loop.
+func ExampleServeLoops() {
+	server, err := rnet.ServeLoops(context.Background(), "tcp", "127.0.0.1:0", echo{}, rnet.LoopConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+
+	c, err := net.Dial("tcp", server.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Fprint(c, "hello")
+	c.(*net.TCPConn).CloseWrite()
+	answer, err := io.ReadAll(c)
+	fmt.Printf("%s %v\n", answer, err)
+
+	// Output: hello <nil>
+}
+
 // Package net/http takes listeners and dialers as they are.
 func Example_http() {
 	l, err := rnet.Listen("tcp", "127.0.0.1:0")

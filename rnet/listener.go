@@ -28,8 +28,10 @@ type ListenConfig struct {
 	// errors.ErrUnsupported on Windows.
 	ReusePort bool
 
-	// Manager runs the operations; nil: ringport.Default. It must be a threaded one.
+	// Manager runs the operations; nil: ringport.Default. It must be a threaded one ([ErrCallerDriven]).
 	Manager *ringport.Manager
+
+	ofLoop bool // the manager is caller-driven, and its owner calls
 }
 
 // Listen listens on a network, "tcp", "tcp4", "tcp6", "unix" or "unixpacket", at an address as net.Listen takes it, with the default
@@ -75,7 +77,7 @@ func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address strin
 
 // open makes a socket that has the address, for packets or for connections.
 func (lc *ListenConfig) open(ctx context.Context, network, address string, packets bool) (s socket, err error) {
-	p := plan{manager: lc.Manager, network: network, kind: kindOf(network), reusePort: lc.ReusePort, listens: true, control: lc.Control}
+	p := plan{manager: lc.Manager, network: network, kind: kindOf(network), reusePort: lc.ReusePort, listens: true, control: lc.Control, ofLoop: lc.ofLoop}
 	var at net.Addr
 	var ap netip.AddrPort
 	switch {

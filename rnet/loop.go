@@ -3,8 +3,10 @@ package rnet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,14 +23,15 @@ type Handler interface {
 	// OnData is called with what has been received. The data is borrowed: it is valid until OnData returns.
 	OnData(c *LoopConn, data []byte)
 	// OnClose is called last: after io.EOF when the peer has ended the stream and all that was to be written is, net.ErrClosed when the
-	// connection was closed on this side, os.ErrDeadlineExceeded after its timeout, or another error.
+	// connection was closed on this side, os.ErrDeadlineExceeded after its timeout, what Loops.Wait says when the loops end, or another
+	// error. The connection's addresses can still be had.
 	OnClose(c *LoopConn, err error)
 }
 
 // LoopConfig says how loops are run. The zero LoopConfig is a good one.
 type LoopConfig struct {
 	Loops int // how many, each with a ring and a thread of its own; zero: one for each processor that Go uses
-	// Each loop has so many buffers of so many bytes for receiving; zero: 2048 of 4096.
+	// Each loop has so many buffers, at most 32768, of so many bytes, at most 1 MiB, for receiving; zero: 2048 of 4096.
 	Buffers     int
 	BufferBytes int
 	// MaxPendingBytes is how much may wait to be sent on a connection before no more is received on it; zero: 256 KiB. So a peer that sends and
@@ -37,18 +40,27 @@ type LoopConfig struct {
 	Backend         string // see ringport.Config
 }
 
-func (c LoopConfig) withDefaults() LoopConfig {
-	for _, d := range []struct {
-		field *int
-		value int
+// complete checks c and fills in what is zero.
+func (c *LoopConfig) complete() error {
+	for _, f := range []struct {
+		name      string
+		value     *int
+		byDefault int
+		max       int
 	}{
-		{&c.Loops, runtime.GOMAXPROCS(0)}, {&c.Buffers, 2048}, {&c.BufferBytes, 4096}, {&c.MaxPendingBytes, 256 << 10},
+		{"Loops", &c.Loops, runtime.GOMAXPROCS(0), 1024},
+		{"Buffers", &c.Buffers, 2048, 1 << 15},
+		{"BufferBytes", &c.BufferBytes, 4096, 1 << 20},
+		{"MaxPendingBytes", &c.MaxPendingBytes, 256 << 10, 1 << 30},
 	} {
-		if *d.field <= 0 {
-			*d.field = d.value
+		if *f.value < 0 || *f.value > f.max {
+			return &ringport.ConfigError{Field: f.name, Value: strconv.Itoa(*f.value), Reason: fmt.Sprintf("it must be from 0 (default) to %d", f.max)}
+		}
+		if *f.value == 0 {
+			*f.value = f.byDefault
 		}
 	}
-	return c
+	return nil
 }
 
 // Loops is a server of callbacks: connections are spread over loops, each a goroutine that is locked to its thread and drives a ring of its
@@ -68,9 +80,15 @@ type Loops struct {
 }
 
 // ServeLoops listens on a network and an address, as [Listen] does, and calls h about the connections, until ctx ends or [Loops.Close] is
-// called. Where the system divides connections among listeners (Linux, TCP) each loop has its own; elsewhere the first one accepts for all.
+// called. An error means that nobody listens. Where the system divides connections among listeners (Linux, TCP) each loop has its own; elsewhere the first one accepts for all.
 func ServeLoops(ctx context.Context, network, address string, h Handler, config LoopConfig) (*Loops, error) {
-	ls := &Loops{config: config.withDefaults(), handler: h, network: network}
+	if h == nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: ringport.ErrNilCallback}
+	}
+	if err := config.complete(); err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	}
+	ls := &Loops{config: config, handler: h, network: network}
 	shared := portsAreShared && !isUnix(network) && ls.config.Loops > 1
 	for i := range ls.config.Loops {
 		l := &loop{of: ls, conns: map[*LoopConn]struct{}{}}
@@ -90,7 +108,7 @@ func ServeLoops(ctx context.Context, network, address string, h Handler, config 
 		ls.loops = append(ls.loops, l)
 		ls.mu.Unlock()
 	}
-	ls.unwatch = context.AfterFunc(ctx, func() { ls.stop(context.Cause(ctx)) })
+	ls.unwatch = context.AfterFunc(ctx, func() { ls.stop(ended(ctx)) })
 	return ls, nil
 }
 
@@ -105,7 +123,8 @@ func (ls *Loops) Close() error {
 	return nil
 }
 
-// Wait waits until the loops have ended, and says why: net.ErrClosed after Close, the cause of the context's end, or what went wrong.
+// Wait waits until the loops have ended, and says why: net.ErrClosed after Close, the end of the context, which matches both its error and its
+// cause, or what went wrong.
 func (ls *Loops) Wait() error {
 	ls.running.Wait()
 	ls.mu.Lock()
@@ -114,6 +133,15 @@ func (ls *Loops) Wait() error {
 		ls.unwatch()
 	}
 	return ls.err
+}
+
+// ended is why ctx is over: its cause, which matches the context's error as well.
+func ended(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ctx.Err()) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
 func (ls *Loops) stop(cause error) {
@@ -200,7 +228,7 @@ func (l *loop) open(ctx context.Context, address string, shared, accepts bool) (
 	l.bufs, err = l.m.NewBuffers(l.of.config.Buffers, l.of.config.BufferBytes)
 	if err == nil && accepts {
 		var ln net.Listener
-		if ln, err = (&ListenConfig{Manager: l.m, ReusePort: shared}).Listen(ctx, l.of.network, address); err == nil {
+		if ln, err = (&ListenConfig{Manager: l.m, ReusePort: shared, ofLoop: true}).Listen(ctx, l.of.network, address); err == nil {
 			l.listener = ln.(*Listener)
 			l.accept = ringport.AcceptMany(l.listener.s.handle())
 			err = l.m.Start(&l.accept, l.onAccept)

@@ -26,6 +26,7 @@ type LoopConn struct {
 	receiving bool              // in is in flight
 	paused    bool              // by Pause
 	closed    bool              // OnClose was called
+	gone      bool              // the handle may be somebody else's
 }
 
 // sending is what a connection needs while it has something to send: what is in flight, and what waits for that.
@@ -249,21 +250,22 @@ func (c *LoopConn) finish() {
 		c.timeout.Stop()
 	}
 	delete(c.l.conns, c)
-	c.l.closeHandle(c.h)
 	c.l.of.handler.OnClose(c, neterr.Cause(c.ended))
+	c.gone = true
+	c.l.closeHandle(c.h)
 }
 
 // Post has f run by the connection's loop, between two functions of its handler, and reports whether it will be. Any goroutine may call it.
 func (c *LoopConn) Post(f func()) bool { return c.l.post(f) }
 
-// LocalAddr is this side's address, nil when the connection is closed.
+// LocalAddr is this side's address, nil when OnClose has returned.
 func (c *LoopConn) LocalAddr() net.Addr { return c.address(ringport.LocalAddress) }
 
-// RemoteAddr is the peer's address, nil when the connection is closed.
+// RemoteAddr is the peer's address, nil when OnClose has returned, and if the peer has reset the connection.
 func (c *LoopConn) RemoteAddr() net.Addr { return c.address(ringport.RemoteAddress) }
 
 func (c *LoopConn) address(ask func(ringport.Handle) (ringport.SocketAddress, error)) net.Addr {
-	if c.closed {
+	if c.gone {
 		return nil
 	}
 	a, err := ask(c.h)

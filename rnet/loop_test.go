@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport"
 )
 
 // handlerFuncs are a Handler. What is nil does nothing.
@@ -94,6 +96,7 @@ func dial(t *testing.T, ls *Loops) net.Conn {
 func TestLoops_Echo(t *testing.T) {
 	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {
 		var opened, closed atomic.Int64
+		closedConns := make(chan *LoopConn, 100)
 		ls := serve(&handlerFuncs{
 			open: func(c *LoopConn) {
 				opened.Add(1)
@@ -106,9 +109,10 @@ func TestLoops_Echo(t *testing.T) {
 				if closed.Add(1); err != io.EOF {
 					t.Errorf("closed: %v", err)
 				}
-				if c.RemoteAddr() != nil {
-					t.Error("an address that may be somebody else's")
+				if c.RemoteAddr() == nil {
+					t.Error("no address in OnClose")
 				}
+				closedConns <- c
 			},
 		}, LoopConfig{Buffers: 16, BufferBytes: 512})
 		const conns = 50
@@ -141,6 +145,11 @@ func TestLoops_Echo(t *testing.T) {
 		all.Wait()
 		if err := ls.Close(); err != nil {
 			t.Error(err)
+		}
+		for range conns {
+			if c := <-closedConns; c.RemoteAddr() != nil || c.LocalAddr() != nil {
+				t.Error("an address that may be somebody else's")
+			}
 		}
 		if opened.Load() != conns || closed.Load() != conns {
 			t.Errorf("%d opened, %d closed", opened.Load(), closed.Load())
@@ -342,11 +351,11 @@ func TestLoops_ContextEnds(t *testing.T) {
 			<-opened
 		}
 		cancel(why)
-		if err := ls.Wait(); err != why {
+		if err := ls.Wait(); !errors.Is(err, why) || !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		for range conns {
-			if err := <-closed; err != why {
+			if err := <-closed; !errors.Is(err, why) || !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
 		}
@@ -355,7 +364,7 @@ func TestLoops_ContextEnds(t *testing.T) {
 			t.Error("somebody still listens")
 		}
 		if ls, err := ServeLoops(ctx, "tcp", "127.0.0.1:0", &handlerFuncs{}, LoopConfig{Backend: backend}); err == nil {
-			if err := ls.Wait(); err != why {
+			if err := ls.Wait(); !errors.Is(err, why) {
 				t.Error(err)
 			}
 		}
@@ -378,7 +387,35 @@ func TestLoops_BadInput(t *testing.T) {
 			ls.Close()
 		}
 	}
-	if _, err := ServeLoops(t.Context(), "tcp", "127.0.0.1:0", &handlerFuncs{}, LoopConfig{Backend: "none"}); err == nil {
-		t.Error("no error")
+	for name, config := range map[string]LoopConfig{
+		"Backend": {Backend: "none"}, "Loops": {Loops: -1}, "Buffers": {Buffers: 1 << 16}, "BufferBytes": {BufferBytes: -1}, "MaxPendingBytes": {MaxPendingBytes: -4},
+	} {
+		_, err := ServeLoops(t.Context(), "tcp", "127.0.0.1:0", &handlerFuncs{}, config)
+		var wrong *ringport.ConfigError
+		if !errors.As(err, &wrong) || wrong.Field != name {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := ServeLoops(t.Context(), "tcp", "127.0.0.1:0", nil, LoopConfig{}); !errors.Is(err, ringport.ErrNilCallback) {
+		t.Errorf("no handler: %v", err)
+	}
+}
+
+// TestCallerDriven: what is used by any goroutine can't be run by a manager that is one goroutine's.
+func TestCallerDriven(t *testing.T) {
+	m, err := ringport.New(ringport.Config{CallerDriven: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	config, dialer := ListenConfig{Manager: m}, Dialer{Manager: m}
+	_, listened := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	_, packets := config.ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	_, dialed := dialer.Dial("tcp", "127.0.0.1:1")
+	for _, err := range []error{listened, packets, dialed} {
+		var op *net.OpError
+		if !errors.Is(err, ErrCallerDriven) || !errors.As(err, &op) {
+			t.Error(err)
+		}
 	}
 }

@@ -31,6 +31,7 @@ type plan struct {
 	listens       bool // it waits for connections or messages at its address
 	control       func(network, address string, c syscall.RawConn) error
 	address       string // what control is told
+	ofLoop        bool   // the manager may be caller-driven
 }
 
 // kindOf is the kind of socket (SOCK_*) that a network has.
@@ -51,6 +52,9 @@ func (p *plan) make(ctx context.Context) (s socket, err error) {
 		if m, err = ringport.Default(); err != nil {
 			return s, err
 		}
+	}
+	if m.CallerDriven() && !p.ofLoop {
+		return s, ErrCallerDriven
 	}
 	open := ringport.Socket(p.family, p.kind, 0)
 	fd, err := m.Do(ctx, &open)

@@ -1,5 +1,5 @@
 // Ringport is the command of the ringport library: it measures what a deep queue does on a disk (bench), copies files with
-// one (cp), and says which backend this system gets and why (doctor).
+// one (cp), hands out files by HTTP (serve), and says which backend this system gets and why (doctor).
 //
 // Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C), 143 terminated.
 package main
@@ -70,7 +70,7 @@ func newRootCommand() *cobra.Command {
 	root.SetVersionTemplate("ringport {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newBenchCommand(), newEngineCommand(), newCpCommand(), newDoctorCommand(), newProbeCommand())
+	root.AddCommand(newBenchCommand(), newEngineCommand(), newCpCommand(), newServeCommand(), newDoctorCommand(), newProbeCommand())
 	return root
 }
 
