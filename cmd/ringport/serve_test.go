@@ -169,11 +169,15 @@ func TestServe_Files(t *testing.T) {
 func TestServe_StaysInside(t *testing.T) {
 	dir, _ := siteFolder(t)
 	links := true
-	if err := os.Symlink(filepath.Join(dir, "..", "secret.txt"), filepath.Join(dir, "link.txt")); err != nil {
-		t.Logf("without links: %v", err)
-		links = false
-	} else if err := os.Symlink("hello.txt", filepath.Join(dir, "inside.txt")); err != nil {
-		t.Fatal(err)
+	for name, to := range map[string]string{"link.txt": filepath.Join(dir, "..", "secret.txt"), "inside.txt": "hello.txt"} {
+		err := os.Symlink(to, filepath.Join(dir, name))
+		if err == nil {
+			_, err = os.Readlink(filepath.Join(dir, name)) // Wine says that it has made one, and has not
+		}
+		if err != nil {
+			t.Logf("without links: %v", err)
+			links = false
+		}
 	}
 	s := startServing(t, dir, serveOptions{hidden: true})
 	host := strings.TrimSuffix(strings.TrimPrefix(s.base, "http://"), "/")
