@@ -71,11 +71,6 @@ func (c *changes) start(ov *windows.Overlapped) Started {
 	if c.calls == 0 { // it is only to make the system keep changes
 		windows.CancelIoEx(c.dir, ov)
 	}
-	if err == nil || err == windows.ERROR_IO_PENDING {
-		// File systems answer STATUS_PENDING even if the call is over by then, so that a packet comes in any case; the status alone would not
-		// tell that.
-		return Pending()
-	}
 	return Unchecked(err)
 }
 

@@ -182,6 +182,17 @@ func Mode(h windows.Handle) (uint32, error) { return query32(h, FileModeInformat
 // Access asks what h may be used for: FILE_READ_DATA, FILE_APPEND_DATA and so on.
 func Access(h windows.Handle) (uint32, error) { return query32(h, FileAccessInformation) }
 
+// IsDirectory reports whether h is a directory's. Any access will do.
+func IsDirectory(h windows.Handle) bool {
+	var info struct { // FILE_STANDARD_INFO
+		allocated, end           int64
+		links                    uint32
+		deletePending, directory bool
+	}
+	err := windows.GetFileInformationByHandleEx(h, windows.FileStandardInfo, (*byte)(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info)))
+	return err == nil && info.directory
+}
+
 // AppendsOnly reports whether every write through h goes to the end of the file, wherever it is told to go: it may append and not write.
 func AppendsOnly(h windows.Handle) bool {
 	access, err := Access(h)

@@ -31,7 +31,8 @@
 // # Exactly once
 //
 // When the system answers a call at once, it is not always clear whether a packet follows. Success: one follows, unless the
-// handle was told otherwise (FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, set for files and named pipes where that works). Failure: none
+// handle was told otherwise (FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, set for files and named pipes where that works, and not for
+// directories, where a success may be of a call in progress). Failure: none
 // follows on Windows, but Wine posts one for some failures on files and devices. Warning (ERROR_MORE_DATA): the documentation
 // doesn't say. Where there is doubt, the driver posts a packet of its own, behind whatever the call may have posted, since a port is
 // first in, first out. Only that one brings the request back and frees the block; another that arrives before it is ignored. So

@@ -198,7 +198,8 @@ func (d *Driver) attach(h windows.Handle, t traits) (traits, error) {
 		return traits{}, err
 	}
 	t.attached = true
-	if (t.disk || t.pipe || t.socket != 0 && win32.EverySocketIsAHandle()) && !isStandard(h) {
+	// ReadDirectoryChangesW answers success when it is in progress, so that its success must not mean that no packet comes.
+	if (t.disk && !win32.IsDirectory(h) || t.pipe || t.socket != 0 && win32.EverySocketIsAHandle()) && !isStandard(h) {
 		t.skips = windows.SetFileCompletionNotificationModes(h, windows.FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) == nil
 	}
 	return t, nil

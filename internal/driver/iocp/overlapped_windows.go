@@ -71,9 +71,14 @@ func classify(status windows.NTStatus, errno syscall.Errno, ok bool) how {
 }
 
 // settle decides for a start function that has not looked. Afterwards s is done with a count and perhaps an error, pending, incomplete or failed.
-func (s Started) settle(ov *windows.Overlapped) Started {
+// If the system posts a packet for each success, it is waited for, whatever the status is by now: of a call that succeeds while it is in progress
+// (ReadDirectoryChangesW), the status may be final before its packet is in the port.
+func (s Started) settle(ov *windows.Overlapped, posts bool) Started {
 	if s.how != unchecked {
 		return s
+	}
+	if posts && s.err == nil {
+		return Pending()
 	}
 	status := windows.NTStatus(atomic.LoadUintptr(&ov.Internal))
 	if status == untouched { // nothing that is known speaks against what the call itself says
@@ -105,7 +110,8 @@ func (b *block) start(event windows.Handle) Started {
 	if off := b.r.Off; off > 0 {
 		b.ov.Offset, b.ov.OffsetHigh = uint32(off), uint32(off>>32)
 	}
-	return b.r.Ext.Raw.(func(*windows.Overlapped) Started)(&b.ov).settle(&b.ov)
+	posts := event == 0 && !b.skips
+	return b.r.Ext.Raw.(func(*windows.Overlapped) Started)(&b.ov).settle(&b.ov, posts)
 }
 
 // startRaw makes the call at once if a packet can report its result, and else leaves it to a worker of its own.

@@ -2,6 +2,10 @@ package iocp
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -10,6 +14,8 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
+	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
 // TestSeedCbNoneTable has a row for each of the seed's table under CbNone, in its order, then those that it leaves open.
@@ -78,10 +84,68 @@ func TestSettle(t *testing.T) {
 		{"Unchecked, pending", Unchecked(windows.ERROR_IO_PENDING), over, Started{how: inProgress, err: windows.ERROR_IO_PENDING}},
 		{"Unchecked, refused", Unchecked(windows.ERROR_ACCESS_DENIED), windows.Overlapped{}, Started{how: failed, err: windows.ERROR_ACCESS_DENIED}},
 	} {
-		if got := c.s.settle(&c.ov); got != c.want {
+		if got := c.s.settle(&c.ov, false); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
+	for _, c := range []struct{ s, want Started }{ // where a packet comes
+		{Unchecked(nil), Pending()},
+		{Unchecked(refused), Failed(refused)},
+		{Done(3), Done(3)},
+	} {
+		if got := c.s.settle(&over, true); got != c.want {
+			t.Errorf("%+v: %+v, want %+v", c.s, got, c.want)
+		}
+	}
+}
+
+// TestSuccessInProgress: ReadDirectoryChangesW reports success while it is in progress, and may be over when its caller looks at the status. Its
+// packet comes all the same, and is not the next call's.
+func TestSuccessInProgress(t *testing.T) {
+	inBothModes(t, func(t *testing.T, d *Driver) {
+		dir := t.TempDir()
+		h, err := win32.Open(dir, windows.FILE_LIST_DIRECTORY, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OVERLAPPED)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer windows.CloseHandle(h)
+		if err := d.Attach(driver.Handle(h)); err != nil {
+			t.Fatal(err)
+		}
+		changes := make(win32test.Changes, 1024)
+		name := "" // of what is made before the call's caller looks
+		r := &driver.Request{Kind: driver.Raw, FD: driver.Handle(h), Ext: &driver.Ext{Raw: func(ov *windows.Overlapped) Started {
+			err := changes.Read(h, ov)
+			if name == "" {
+				return Unchecked(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+				t.Error(err)
+			}
+			for status := windows.STATUS_PENDING; status == windows.STATUS_PENDING; runtime.Gosched() {
+				if status = windows.NTStatus(atomic.LoadUintptr(&ov.Internal)); status == untouched {
+					status = windows.STATUS_PENDING
+				}
+			}
+			return Unchecked(err)
+		}}}
+		for i := range 3 {
+			r.Asked.Store(false)
+			name = "new" + strconv.Itoa(i)
+			if !d.Submit(r) {
+				awaits(t, d, r)
+			}
+			if r.N == 0 || r.Err != nil || changes.Name() != name {
+				t.Fatalf("%d, %v, %q", r.N, r.Err, changes.Name())
+			}
+			name = ""
+			starts(t, d, r)
+			cancel(d, r)
+			if awaits(t, d, r); r.N != 0 || r.Err != driver.ErrCanceled {
+				t.Fatalf("of the next call: %d, %v", r.N, r.Err)
+			}
+		}
+	})
 }
 
 func TestOutcomeOfRaw(t *testing.T) {
