@@ -78,7 +78,7 @@ func (m *Manager) CallerDriven() bool { return !m.shared }
 
 // begin makes op this manager's, or says why it cannot be started.
 func (m *Manager) begin(op *Op) error {
-	if err := op.check(); err != nil {
+	if err := op.check(m); err != nil {
 		return op.fail(err)
 	}
 	if m.shared {
@@ -299,6 +299,15 @@ func (m *Manager) await(ctx context.Context, op *Op, w *waiter) {
 // block, or from Step (caller-driven). It may start, cancel and close anything, op included. An error means that op was not
 // started and f will not be called.
 func (m *Manager) Start(op *Op, f func(op *Op)) error {
+	if err := m.prepare(op, f); err != nil {
+		return err
+	}
+	m.queue(op)
+	return nil
+}
+
+// prepare is Start but for the last step, queue.
+func (m *Manager) prepare(op *Op, f func(op *Op)) error {
 	if f == nil {
 		return op.fail(ErrNilCallback)
 	}
@@ -309,7 +318,6 @@ func (m *Manager) Start(op *Op, f func(op *Op)) error {
 	if m.observed() {
 		m.observeTask(op)
 	}
-	m.queue(op)
 	return nil
 }
 

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/ringport/ringport/internal/driver"
 )
 
 // Event is a set of conditions of a handle that [Manager.Watch] waits for.
@@ -159,12 +157,10 @@ func (m *Manager) Watch(h Handle, events Event, lifetime Lifetime, f func(r *Reg
 			return nil, r.failed(err)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	m.watches.add(r)
-	if err := m.Start(&r.op, r.onPoll); err != nil {
+	if err := r.poll(); err != nil {
 		m.watches.remove(r)
-		return nil, r.failed(errors.Unwrap(err))
+		return nil, r.failed(err)
 	}
 	return r, nil
 }
@@ -188,8 +184,8 @@ func (r *Registration) polled(op *Op) {
 	case err != nil:
 		ready, err = Error, errors.Unwrap(err)
 	case ready == 0:
-		r.poll()
 		r.mu.Unlock()
+		r.pollAgain()
 		return
 	}
 	if err != nil {
@@ -211,23 +207,40 @@ func (r *Registration) polled(op *Op) {
 // returned goes on when f has returned.
 func (r *Registration) returned() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.running = false
 	r.stopped.Broadcast()
-	if !r.over {
-		r.poll()
+	over := r.over
+	r.mu.Unlock()
+	if !over {
+		r.pollAgain()
 	}
 }
 
-// poll waits for the next events. The lock is held.
-func (r *Registration) poll() {
-	if r.gone { // the number may be another handle's by now
-		r.op.req.Kind = driver.Nop
+// pollAgain waits for the next events.
+func (r *Registration) pollAgain() {
+	if err := r.poll(); err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.over {
+			r.err = r.failed(err)
+			r.end()
+		}
 	}
-	if err := r.m.Start(&r.op, r.onPoll); err != nil {
-		r.err = r.failed(errors.Unwrap(err))
-		r.end()
+}
+
+// poll waits for events. The lock is not held where the logger is told. If r was closed, or its handle, the wait is over at once: the number may be
+// another handle's by now.
+func (r *Registration) poll() error {
+	if err := r.m.prepare(&r.op, r.onPoll); err != nil {
+		return errors.Unwrap(err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over || r.gone {
+		r.op.ask(ErrCanceled)
+	}
+	r.m.queue(&r.op)
+	return nil
 }
 
 // end makes r over. The lock is held.
@@ -243,12 +256,14 @@ func (r *Registration) end() {
 // A signal that waiting uses up, and that comes at the moment of Close, may be used up for nothing.
 func (r *Registration) Close() error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	over := r.over
 	if !over {
 		r.end()
+		r.mu.Unlock()
 		r.m.Cancel(&r.op)
+		r.mu.Lock()
 	}
+	defer r.mu.Unlock()
 	for r.running && !r.m.runs(&r.op) {
 		r.stopped.Wait()
 	}
@@ -326,10 +341,8 @@ func (ws *watches) closed(h Handle) {
 	ws.mu.Unlock()
 	for _, r := range all {
 		r.mu.Lock()
-		if !r.over {
-			r.gone = true
-			r.m.Cancel(&r.op)
-		}
+		r.gone = true
 		r.mu.Unlock()
+		r.m.Cancel(&r.op)
 	}
 }
