@@ -129,13 +129,14 @@ func (op *Op) ask(cause error) {
 	op.req.Asked.Store(true)
 }
 
-// check says what is wrong with an operation that is about to start, nil if nothing is.
-func (op *Op) check() error {
+// check says what is wrong with an operation that is about to start on m, nil if nothing is.
+func (op *Op) check(m *Manager) error {
 	r := &op.req
 	switch {
 	case r.Off < CurrentOffset:
 		return ErrNegativeOffset
-	case r.Kind >= driver.KindCount, needsExt[r.Kind] && r.Ext == nil, r.Kind == driver.Raw && r.Ext.Raw == nil:
+	case r.Kind >= driver.KindCount, needsExt[r.Kind] && r.Ext == nil, r.Kind == driver.Raw && r.Ext.Raw == nil,
+		op.multi != nil && r.Kind == driver.Recv && !op.multi.bufs.of(m):
 		return ErrInvalidOp
 	}
 	return nil

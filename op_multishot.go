@@ -3,7 +3,9 @@ package ringport
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ringport/ringport/internal/driver"
 )
@@ -11,8 +13,9 @@ import (
 // Buffers are buffers of one size that a manager's receives take when there is something to receive ([RecvMany]), so that connections
 // that wait need no memory for it.
 type Buffers struct {
-	m *Manager
-	b *driver.Buffers
+	m      *Manager
+	b      *driver.Buffers
+	closed atomic.Bool
 }
 
 // maxBuffers is the most that io_uring takes in one group.
@@ -24,17 +27,28 @@ func (m *Manager) NewBuffers(count, sizeBytes int) (*Buffers, error) {
 	if count <= 0 || count > maxBuffers || sizeBytes <= 0 || sizeBytes > MaxTransferBytes {
 		return nil, &OpError{Op: "make buffers", Name: m.drv.Name(), Err: fmt.Errorf("%d of %d bytes: %w", count, sizeBytes, fs.ErrInvalid)}
 	}
-	b := &Buffers{m, driver.NewBuffers(count, sizeBytes)}
+	b := &Buffers{m: m, b: driver.NewBuffers(count, sizeBytes)}
 	if err := m.register("make buffers", func() error { return m.drv.AddBuffers(b.b) }); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// Close gives the buffers back to the system. Nothing may be in flight on them. Closing the manager does the same. ErrManagerClosed.
+// Close gives the buffers back to the system. Nothing may be in flight on them. Closing the manager does the same. Errors: ErrManagerClosed, and
+// what matches os.ErrClosed if they were given back already.
 func (b *Buffers) Close() error {
-	return b.m.register("drop buffers", func() error { return b.m.drv.DropBuffers(b.b) })
+	if !b.closed.CompareAndSwap(false, true) {
+		return &OpError{Op: "drop buffers", Name: b.m.drv.Name(), Err: os.ErrClosed}
+	}
+	err := b.m.register("drop buffers", func() error { return b.m.drv.DropBuffers(b.b) })
+	if err != nil {
+		b.closed.Store(false)
+	}
+	return err
 }
+
+// of reports whether m can use the buffers.
+func (b *Buffers) of(m *Manager) bool { return b != nil && b.m == m && !b.closed.Load() }
 
 // AcceptMany accepts connections, one after the other, until it is cancelled or fails: Start's function is called with each, and
 // [Op.Result] is its handle then, as of an [Accept] without an address. [Op.More] tells whether there may be others; the last call has an error.
@@ -45,10 +59,14 @@ func AcceptMany(h Handle) Op {
 
 // RecvMany receives from a connected socket, again and again, until it is cancelled, fails, or the peer ends the stream: Start's function is
 // called with each part, which is [Op.Data]. [Op.More] tells whether there may be others; the last call has an error, io.EOF at the end of
-// the stream. Flags are MSG_*. See io_uring_prep_recv_multishot(3); where the system has no such call, one follows the other.
+// the stream. Flags are MSG_*. Start fails with ErrInvalidOp if bufs are nil, another manager's or closed. See
+// io_uring_prep_recv_multishot(3); where the system has no such call, one follows the other.
 func RecvMany(h Handle, bufs *Buffers, flags uint32) Op {
-	return Op{req: driver.Request{Kind: driver.Recv, Flags: driver.Multishot, FD: h, Arg: flags, Ext: &driver.Ext{Buffers: bufs.b}},
-		multi: &multishot{bufs: bufs}}
+	ext := &driver.Ext{}
+	if bufs != nil {
+		ext.Buffers = bufs.b
+	}
+	return Op{req: driver.Request{Kind: driver.Recv, Flags: driver.Multishot, FD: h, Arg: flags, Ext: ext}, multi: &multishot{bufs: bufs}}
 }
 
 // multishot is what an operation with several results has beside an Op. The function is called with one result at a time, in

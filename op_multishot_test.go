@@ -318,6 +318,24 @@ func TestMultishot_BadInput(t *testing.T) {
 			_, err := m.NewBuffers(sizes[0], sizes[1])
 			checkTyped(t, "NewBuffers", 0, err, os.ErrInvalid)
 		}
+		conn, _ := connection(t, m)
+		newBuffers := func(m *Manager) *Buffers {
+			b, err := m.NewBuffers(4, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		closed, other := newBuffers(m), newBuffers(open(t, c))
+		if err := closed.Close(); err != nil {
+			t.Error(err)
+		}
+		checkTyped(t, "Close", 0, closed.Close(), os.ErrClosed)
+		newBuffers(m) // which have the other manager's number
+		for _, bufs := range []*Buffers{nil, closed, other} {
+			op := RecvMany(conn, bufs, 0)
+			checkTyped(t, "RecvMany", 0, m.Start(&op, func(*Op) { t.Error("called") }), ErrInvalidOp)
+		}
 		bad := AcceptMany(^Handle(0))
 		if got := receive(t, m, startMany(t, m, &bad)); !errors.Is(got.err, errBadHandle) || got.more {
 			t.Errorf("%+v", got)
