@@ -92,6 +92,7 @@ func (m *Manager) runOwed() (ran int) {
 		l.next++
 		if op.multi != nil {
 			op.req.Ext.Shots.Listed = false
+			m.take(op)
 			ran += m.callShots(op)
 			continue
 		}

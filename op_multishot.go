@@ -135,6 +135,7 @@ func (m *Manager) take(op *Op) {
 // deliverShots is deliver for an operation that may have several results.
 func (m *Manager) deliverShots(op *Op, calls *fifo[*Op]) {
 	if !m.shared {
+		m.take(op)
 		calls.push(op)
 		return
 	}
@@ -149,13 +150,20 @@ func (m *Manager) deliverShots(op *Op, calls *fifo[*Op]) {
 }
 
 // callShots calls the function with what there is, and then submits the operation again, if it goes on and is not in flight. It
-// returns how many calls it made.
+// returns how many calls it made. A function that does not return, but panics or calls runtime.Goexit, has had its result all the same, and
+// what comes after that is still owed.
 func (m *Manager) callShots(op *Op) (ran int) {
-	s := op.multi
+	s, rest := op.multi, false
+	defer func() {
+		if rest {
+			m.owe(op)
+		}
+	}()
 	if !m.shared {
-		m.take(op)
 		for next, ok := s.queue.pop(); ok; next, ok = s.queue.pop() {
+			rest = next.more
 			m.callShot(op, next)
+			rest = false
 			ran++
 		}
 		if s.again {
@@ -180,11 +188,24 @@ func (m *Manager) callShots(op *Op) (ran int) {
 			s.calling = false // in the call it may begin its next life
 		}
 		s.mu.Unlock()
+		rest = next.more
 		m.callShot(op, next)
+		rest = false
 		if ran++; !next.more {
 			return ran
 		}
 	}
+}
+
+// owe has the loop go on with callShots.
+func (m *Manager) owe(op *Op) {
+	if !m.shared {
+		m.loop.calls.push(op)
+		return
+	}
+	m.workers.mu.Lock()
+	m.workers.calls.push(op)
+	m.workers.mu.Unlock()
 }
 
 func (m *Manager) callShot(op *Op, next shot) {

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 type shotResult struct {
@@ -301,6 +302,49 @@ func TestMultishot_Nested(t *testing.T) {
 		}
 		if string(order) != "abcdef" {
 			t.Errorf("%s", order)
+		}
+	})
+}
+
+// TestMultishot_FunctionDoesNotReturn: a function that calls runtime.Goexit, or panics out of Step, has had its result, and the next ones come.
+func TestMultishot_FunctionDoesNotReturn(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		bufs, err := m.NewBuffers(2, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, server := connection(t, m)
+		op := RecvMany(server, bufs, 0)
+		parts := make(chan string, 16)
+		if err := m.Start(&op, func(op *Op) {
+			if parts <- string(op.Data()); op.More() && m.shared {
+				runtime.Goexit()
+			} else if op.More() {
+				panic("a function")
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		put(t, client, "abcdef")
+		if err := m.Start(ptr(func(op *Op) { *op = Shutdown(client, ShutdownWrite) }), func(*Op) {}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"a", "b", "c", "d", "e", "f", ""} {
+			for end := time.Now().Add(patience); !m.shared && len(parts) == 0 && time.Now().Before(end); {
+				func() {
+					defer func() { recover() }()
+					m.Step(patience)
+				}()
+			}
+			select {
+			case got := <-parts:
+				if got != want {
+					t.Fatalf("%q, want %q", got, want)
+				}
+			case <-time.After(patience):
+				t.Fatalf("%q does not come: %+v", want, m.Stats())
+			}
 		}
 	})
 }

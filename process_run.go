@@ -26,6 +26,7 @@ import (
 //   - Stdin, Stdout and Stderr that are an *os.File or a *[File] are given to the process itself. (Windows: a File only if its handle was
 //     not opened for overlapped I/O. Else it is copied, and on a caller-driven manager it is [ErrUnsupported].) Others are read and
 //     written on a goroutine each, as package exec does it.
+//   - A Stdout or Stderr whose Write does not return holds RunCmd up, as it does package exec.
 //   - A Stdin whose Read waits when all else is over holds up nobody: it is left to its goroutine, which ends when Read returns. What it
 //     has read then is lost.
 //   - The context of exec.CommandContext, if it is another than ctx, ends the command in the same way.
