@@ -14,10 +14,11 @@ import (
 // Event is a set of conditions of a handle that [Manager.Watch] waits for.
 type Event uint32
 
-// The events. HangUp and Error are reported whether asked for or not, as poll(2) does.
+// The events. HangUp and Error are reported whether asked for or not, as poll(2) does. Where they mean that a read or a write would not wait,
+// Readable and Writable are reported beside them to who has asked for those.
 const (
-	Readable  Event = 1 << iota // a read would not wait, be it that it finds the end
-	Writable                    // a write of some bytes would not wait
+	Readable  Event = 1 << iota // a read would not wait, be it that it finds the end or fails
+	Writable                    // a write of some bytes would not wait, be it that it fails
 	HangUp                      // the other end is gone, or will send no more
 	Error                       // the handle has an error condition, or can't be waited for: see [Registration.Err]
 	Signalled                   // an event, process, timer and the like is signalled; Linux: an eventfd, a pidfd, a timerfd is readable
@@ -59,12 +60,16 @@ func (e Event) poll() (events uint32) {
 	return events
 }
 
-// among is the events that a poll has found, named as in e, which asked for them.
+// among is the events that a poll has found, named as in e, which asked for them. Systems disagree on whether PollIn comes with the end: Linux
+// says so of a socket and not of a pipe.
 func (e Event) among(found int) (ready Event) {
 	if found&PollIn != 0 {
 		ready |= e & (Readable | Signalled)
 	}
-	if found&PollOut != 0 {
+	if found&(PollHup|PollErr|pollRdHup) != 0 {
+		ready |= e & Readable
+	}
+	if found&(PollOut|PollHup|PollErr) != 0 { // a peer that sends no more may still receive, and be slow
 		ready |= e & Writable
 	}
 	if found&(PollHup|pollRdHup) != 0 {
