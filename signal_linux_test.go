@@ -80,7 +80,12 @@ func TestWatch_PeerShutsDown(t *testing.T) {
 		if ready := receive(t, m, calls); ready != Writable|Readable|HangUp {
 			t.Errorf("%v", ready)
 		}
-		fillUp(t, a)
+		for err == nil {
+			_, err = unix.SendmsgN(int(a), make([]byte, 1<<12), nil, nil, unix.MSG_DONTWAIT)
+		}
+		if err != unix.EAGAIN {
+			t.Fatal(err)
+		}
 		_, calls = watch(t, m, a, Writable|Readable, OneShot) // the peer sends no more, and there is no room for what it is sent
 		if ready := receive(t, m, calls); ready != Readable|HangUp {
 			t.Errorf("no room: %v", ready)
@@ -95,21 +100,6 @@ func TestWatch_PeerShutsDown(t *testing.T) {
 	})
 }
 
-// fillUp writes to h until there is no room.
-func fillUp(t testing.TB, h Handle) {
-	t.Helper()
-	if err := unix.SetNonblock(int(h), true); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	for err == nil {
-		_, err = rawWrite(h, make([]byte, 1<<12))
-	}
-	if err != unix.EAGAIN {
-		t.Fatal(err)
-	}
-}
-
 // TestWatch_NobodyReads: a pipe whose readers are gone is Writable, since a write fails, also while it is full.
 func TestWatch_NobodyReads(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
@@ -117,7 +107,7 @@ func TestWatch_NobodyReads(t *testing.T) {
 		for _, full := range []bool{false, true} {
 			in, out := pipe(t, m)
 			if full {
-				fillUp(t, out)
+				fillPipe(t, out)
 			}
 			do(t, m, ptr(func(op *Op) { *op = CloseHandle(in) }))
 			r, calls := watch(t, m, out, Writable, OneShot)

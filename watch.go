@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -146,9 +147,10 @@ type watches struct {
 // events. Close the registration before the handle. If [CloseHandle] or [File.Close] closes the handle first, the registration ends: f is called
 // with Error, and [Registration.Err] matches os.ErrClosed. How else a handle may be closed, and what that means, is in docs/semantics.md.
 // An error that appears only while waiting ends the registration in the same way: [ErrUnsupported] for what cannot be waited for, for instance.
+// The manager's Close ends it without a call: Err is [ErrManagerClosed] then.
 //
 // Watch fails with the system's error for what is not an open handle (EBADF, ERROR_INVALID_HANDLE), [ErrManagerClosed], [ErrNilCallback], or
-// [ErrInvalidOp] if events or lifetime is none. See poll(2).
+// [ErrInvalidOp], with what is wrong, if there are no events or unknown ones, or the lifetime is unknown. See poll(2).
 func (m *Manager) Watch(h Handle, events Event, lifetime Lifetime, f func(r *Registration, ready Event)) (*Registration, error) {
 	r := &Registration{m: m, f: f, events: events, lifetime: lifetime, op: PollReady(h, events.poll())}
 	r.stopped.L = &r.mu
@@ -156,8 +158,12 @@ func (m *Manager) Watch(h Handle, events Event, lifetime Lifetime, f func(r *Reg
 	switch {
 	case f == nil:
 		return nil, r.failed(ErrNilCallback)
-	case events&allEvents == 0, events&^allEvents != 0, lifetime > Persistent:
-		return nil, r.failed(ErrInvalidOp)
+	case events == 0:
+		return nil, r.failed(fmt.Errorf("%w: no events", ErrInvalidOp))
+	case events&^allEvents != 0:
+		return nil, r.failed(fmt.Errorf("%w: events %v", ErrInvalidOp, events))
+	case lifetime > Persistent:
+		return nil, r.failed(fmt.Errorf("%w: %v", ErrInvalidOp, lifetime))
 	}
 	if _, registered := h.Registered(); !registered {
 		if err := checkOpen(h); err != nil {

@@ -623,6 +623,9 @@ func TestBadInput_Watch(t *testing.T) {
 				t.Errorf("%s: %v", name, r)
 			}
 			checkTyped(t, "watch", 0, err, bad.want)
+			if says := map[string]string{"no event": "no events", "strange": "readable|0x100000", "lifetime": "lifetime 2"}[name]; !strings.Contains(fmt.Sprint(err), says) {
+				t.Errorf("%s: it says %v, and not %q", name, err, says)
+			}
 		}
 		if s := m.Stats(); s.InFlight != 0 || len(m.watches.on) != 0 {
 			t.Errorf("%+v", s)
