@@ -429,6 +429,33 @@ func TestBadInput_NotByAConstructor(t *testing.T) {
 	})
 }
 
+// TestBadInput_EmptyPath: there is nothing of that name, which the error has, as package os's has.
+func TestBadInput_EmptyPath(t *testing.T) {
+	good := named(t, nil)
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		_, err := m.Open(t.Context(), "")
+		for name, bad := range map[string]struct {
+			err  error
+			name string
+		}{
+			"Open":        {err, ""},
+			"open":        {second(m.Do(t.Context(), ptr(func(op *Op) { *op = OpenAt(CurrentDir, "", os.O_RDWR|os.O_CREATE, 0o600) }))), ""},
+			"unlink":      {second(m.Do(t.Context(), ptr(func(op *Op) { *op = UnlinkAt(CurrentDir, "", 0) }))), ""},
+			"mkdir":       {second(m.Do(t.Context(), ptr(func(op *Op) { *op = MkdirAt(CurrentDir, "", 0o700) }))), ""},
+			"rename from": {second(m.Do(t.Context(), ptr(func(op *Op) { *op = RenameAt(CurrentDir, "", CurrentDir, good, 0) }))), ""},
+			"rename to":   {second(m.Do(t.Context(), ptr(func(op *Op) { *op = RenameAt(CurrentDir, good, CurrentDir, "", 0) }))), good},
+			"link from":   {second(m.Do(t.Context(), ptr(func(op *Op) { *op = LinkAt(CurrentDir, "", CurrentDir, good+"2", 0) }))), ""},
+			"link to":     {second(m.Do(t.Context(), ptr(func(op *Op) { *op = LinkAt(CurrentDir, good, CurrentDir, "", 0) }))), good},
+		} {
+			var op *OpError
+			if !errors.As(bad.err, &op) || op.Name != bad.name || op.Error() != op.Op+" "+bad.name+": "+op.Err.Error() || !errors.Is(op, fs.ErrNotExist) {
+				t.Errorf("%s: %v", name, bad.err)
+			}
+		}
+	})
+}
+
 func TestBadInput_Paths(t *testing.T) {
 	dir := t.TempDir()
 	forEach(t, func(t *testing.T, c Config) {
@@ -441,7 +468,6 @@ func TestBadInput_Paths(t *testing.T) {
 			{"\x00", syscall.EINVAL},
 			{filepath.Join(dir, strings.Repeat("n", 300)), errLongName},
 			{dir + strings.Repeat("/x", 5000), errLongPath},
-			{"", fs.ErrNotExist},
 		} {
 			good := filepath.Join(dir, "good")
 			if err := os.WriteFile(good, nil, 0o600); err != nil {
@@ -457,9 +483,6 @@ func TestBadInput_Paths(t *testing.T) {
 				"link to":     func(op *Op) { *op = LinkAt(CurrentDir, good, CurrentDir, bad.path, 0) },
 				"stat":        func(op *Op) { *op = StatAt(CurrentDir, bad.path, 0, new(FileStat)) },
 			} {
-				if name == "stat" && bad.path == "" {
-					continue // the folder itself
-				}
 				fails(t, m, name+" "+bad.path[:min(len(bad.path), 40)], bad.want, set)
 			}
 			if _, err := os.Stat(good); err != nil {

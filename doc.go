@@ -29,6 +29,11 @@
 //
 // [Manager.Watch] calls a function whenever a handle is ready, for as long as it is wanted.
 //
+// # Connections
+//
+// [Socket], [Connect], [AcceptMany], [Recv], [Send] and the like are operations on sockets. Package rnet has package net's connections and
+// listeners on a manager, package ipc those between programs on one machine.
+//
 // # Processes
 //
 // [Manager.WaitProcess] waits for the end of a process, [Manager.RunCmd] and [Manager.RunCmdTree] run an exec.Cmd: they end with the

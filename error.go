@@ -12,7 +12,8 @@ import (
 
 // OpError is the error of every operation that failed: what was done, to what, and why. errors.Is looks through it, so
 // that os.ErrNotExist, os.ErrClosed, context.Canceled, a syscall.Errno and the like are found. errors.As also finds an
-// *fs.PathError in it, as os.File's users expect.
+// *fs.PathError in it, as os.File's users expect. Older ways to ask do not look through it: os.IsNotExist and its kin, but for os.IsTimeout, and
+// a type assertion to *fs.PathError say no.
 type OpError struct {
 	Op   string // "read", "open", …
 	Name string // the file's or handle's name

@@ -282,7 +282,8 @@ func ExampleManager_HandleConsole() {
 	// Output: bye
 }
 
-// A pipe is watched: the function is called whenever there is something to read, until the other end is closed.
+// A pipe is watched: the function is called whenever there is something to read, until the other end is closed, which a read finds. Error alone
+// says that the pipe can't be read or waited for.
 func ExampleManager_Watch() {
 	m, err := ringport.New(ringport.Config{})
 	if err != nil {
@@ -298,6 +299,11 @@ func ExampleManager_Watch() {
 	done := make(chan struct{})
 	buf := make([]byte, 100)
 	_, err = m.Watch(ringport.Handle(r.Fd()), ringport.Readable, ringport.Persistent, func(r *ringport.Registration, ready ringport.Event) {
+		if ready&ringport.Readable == 0 {
+			fmt.Println(ready, r.Err())
+			close(done)
+			return
+		}
 		read := ringport.Read(r.Handle(), buf, ringport.CurrentOffset)
 		n, err := m.Do(context.Background(), &read)
 		fmt.Printf("read %q %v\n", buf[:n], err)

@@ -114,13 +114,18 @@ func (op *Op) displayName() string {
 	switch {
 	case op.name != "":
 		return op.name
-	case op.req.Ext != nil && op.req.Ext.Path != "":
-		return op.req.Ext.Path
+	case op.req.Ext != nil && (op.req.Ext.Path != "" || namesPath[op.req.Kind]):
+		return op.req.Ext.Path // "", too, as package os has it
 	}
 	if i, ok := op.req.FD.Registered(); ok {
 		return "registered file " + strconv.Itoa(i)
 	}
 	return "handle " + strconv.Itoa(int(op.req.FD))
+}
+
+// namesPath marks the kinds that are about a path even if it is empty, which others take for the handle itself.
+var namesPath = [driver.KindCount]bool{
+	driver.Open: true, driver.Unlink: true, driver.Rename: true, driver.Mkdir: true, driver.Link: true,
 }
 
 // ask records why op is to be cancelled. The first cause counts.

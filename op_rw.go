@@ -11,13 +11,14 @@ func Nop() Op { return Op{req: driver.Request{Kind: driver.Nop}} }
 
 // Read reads into buf, at off bytes from the start of the file or at [CurrentOffset]. The result is the number of bytes,
 // which may be fewer than asked for; none at the end of the file, with io.EOF. A pipe of messages (Windows) that has a longer one fills
-// buf, and the error is ErrMoreData; of an empty one the result is 0, and no error. See pread(2), ReadFile.
+// buf, and the error is ErrMoreData; of an empty one the result is 0, and no error. As to several at once, see [Write]. See pread(2), ReadFile.
 func Read(h Handle, buf []byte, off int64) Op {
 	return Op{req: driver.Request{Kind: driver.Read, FD: h, Buf: capped(buf), Off: off}}
 }
 
 // Write writes buf at off bytes from the start of the file or at [CurrentOffset]. The result is the number of bytes,
-// which may be fewer than asked for. See pwrite(2), WriteFile.
+// which may be fewer than asked for. In what order several operations that are in flight at CurrentOffset of one handle, a pipe for instance, do
+// their work is not promised: start the next when this one is done, or use a chain. See pwrite(2), WriteFile.
 func Write(h Handle, buf []byte, off int64) Op {
 	return Op{req: driver.Request{Kind: driver.Write, FD: h, Buf: capped(buf), Off: off}}
 }

@@ -109,7 +109,8 @@ func Recv(h Handle, buf []byte, flags uint32) Op {
 }
 
 // Send sends buf through a connected socket. It is done when all of it has left, or failed; the result is the number of bytes that have. Flags
-// are MSG_*; with [DontWait] it sends what there is room for, and fails if there is none. See send(2), WSASend.
+// are MSG_*; with [DontWait] it sends what there is room for, and fails if there is none. In what order several operations that are in flight on one
+// stream do their work is not promised: start the next when this one is done, or use a chain. See send(2), WSASend.
 func Send(h Handle, buf []byte, flags uint32) Op {
 	return Op{req: driver.Request{Kind: driver.Send, FD: h, Buf: capped(buf), Arg: flags}}
 }
@@ -133,7 +134,7 @@ func RecvMsg(h Handle, bufs [][]byte, control []byte, from *SocketAddress, flags
 }
 
 // SendMsg sends several buffers, one after the other, as one message, with control messages, to a peer, or where the socket is connected
-// to, if to is nil. Like [Send] it is done when all is sent. Flags are MSG_*. See sendmsg(2), cmsg(3), WSASendMsg.
+// to, if to is nil. Like [Send] it is done when all is sent, and has no order among several. Flags are MSG_*. See sendmsg(2), cmsg(3), WSASendMsg.
 func SendMsg(h Handle, bufs [][]byte, control []byte, to *SocketAddress, flags uint32) Op {
 	return message(driver.SendMsg, h, bufs, control, to, flags)
 }

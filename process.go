@@ -12,7 +12,7 @@ import (
 // ExitStatus is how a process ended, and what it used of the processor. Its fields are PID; Code, what it exited with (0 to 255, on Windows 32
 // bits), -1 if a signal ended it; Signal, what ended it, 0 if it exited and always on Windows; CoreDumped; UserTime and SystemTime of the
 // processor, on Unix with the children that it waited for. Success reports whether it exited with 0; String is what os.ProcessState
-// says: "exit status 1", "signal: killed".
+// says: "exit status 1", "signal: killed". Beside an error Code is -1 and all else is zero, which is no success.
 type ExitStatus = process.Status
 
 // ErrNoStatus says that a process is over, and that its status is not to be had (Unix): it was no child of this program, or somebody else
@@ -30,8 +30,11 @@ var ErrNoStatus = process.ErrNoStatus
 // (before 5.3, or by a seccomp filter), a thread waits for each, and only for children: others are [ErrUnsupported].
 //
 // The number of a child is the child's until its status is taken. That of another process may be somebody else's by now: use
-// [Manager.WaitProcessHandle]. Errors are ESRCH (Windows: ERROR_INVALID_PARAMETER) if there is no such process. See pidfd_open(2),
-// waitid(2), kqueue(2), GetExitCodeProcess.
+// [Manager.WaitProcessHandle].
+//
+// Beside those, the errors are EINVAL if pid is 0, negative or more than the system's numbers go to, and ESRCH if there is no such process,
+// which is so of a child whose status was taken before (Windows: ERROR_INVALID_PARAMETER in all these cases). See pidfd_open(2), waitid(2),
+// kqueue(2), GetExitCodeProcess.
 func (m *Manager) WaitProcess(ctx context.Context, pid int) (ExitStatus, error) {
 	return m.waitProcess(ctx, "process "+strconv.Itoa(pid), func() (*process.Exit, error) { return process.Open(pid) })
 }
@@ -42,8 +45,11 @@ func (m *Manager) WaitProcessHandle(ctx context.Context, h Handle) (ExitStatus, 
 	return m.waitProcess(ctx, "handle "+strconv.Itoa(int(h)), func() (*process.Exit, error) { return process.Of(h) })
 }
 
+// noStatus is the status beside an error.
+var noStatus = ExitStatus{Code: -1}
+
 func (m *Manager) waitProcess(ctx context.Context, name string, find func() (*process.Exit, error)) (ExitStatus, error) {
-	fail := func(err error) (ExitStatus, error) { return ExitStatus{}, &OpError{Op: "wait", Name: name, Err: err} }
+	fail := func(err error) (ExitStatus, error) { return noStatus, &OpError{Op: "wait", Name: name, Err: err} }
 	if ctx.Err() != nil {
 		return fail(causeOf(ctx))
 	}
@@ -53,7 +59,7 @@ func (m *Manager) waitProcess(ctx context.Context, name string, find func() (*pr
 	}
 	defer x.Close()
 	op := pollExit(x)
-	if _, err := m.Do(ctx, &op); err != nil {
+	if _, err := m.Do(ctx, op.Named(name)); err != nil {
 		return fail(errors.Unwrap(err))
 	}
 	s, err := x.Status()

@@ -3,12 +3,15 @@
 package ringport_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ringport/ringport"
@@ -33,6 +36,35 @@ func ExampleManager_RunCmdTree() {
 	// Output:
 	// started
 	// true signal: killed
+}
+
+// A command is asked to end, and has five seconds for that, before it is killed. What it has started itself is killed in any case.
+func ExampleManager_RunCmdTree_graceful() {
+	m, err := ringport.New(ringport.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", "trap 'echo saved; exit 0' TERM; sleep 600 >/dev/null & echo started; wait")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	out, in := io.Pipe()
+	cmd.Stdout = in
+	go func() {
+		defer in.Close()
+		err := m.RunCmdTree(ctx, cmd)
+		fmt.Fprintln(in, errors.Is(err, context.Canceled), cmd.ProcessState)
+	}()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		fmt.Println(lines.Text())
+		cancel() // it has started
+	}
+	// Output:
+	// started
+	// saved
+	// true exit status 0
 }
 
 // A wait for a process ends with its context; the process goes on, and another wait gets its status.

@@ -134,11 +134,14 @@ func TestWaitProcess_NoChild(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		whileInFlight(m, cancel)
-		_, err := m.WaitProcess(ctx, pid)
+		s, err := m.WaitProcess(ctx, pid)
 		checkMatches(t, err, "wait", context.Canceled)
+		if s != noStatus {
+			t.Errorf("cancelled: %+v", s)
+		}
 
 		whileInFlight(m, func() { killProcess(t, pid) })
-		if s, err := m.WaitProcess(t.Context(), pid); !errors.Is(err, ErrNoStatus) || !errors.Is(err, syscall.ECHILD) || s != (ExitStatus{}) {
+		if s, err := m.WaitProcess(t.Context(), pid); !errors.Is(err, ErrNoStatus) || !errors.Is(err, syscall.ECHILD) || s != noStatus || s.Success() {
 			t.Errorf("%+v, %v", s, err)
 		}
 	})
@@ -165,7 +168,7 @@ func TestWaitProcess_Handle(t *testing.T) {
 		if err != nil || s.PID != p.Pid || s.Signal != unix.SIGKILL {
 			t.Errorf("%+v, %v", s, err)
 		}
-		if s, err := m.WaitProcessHandle(t.Context(), Handle(fd)); !errors.Is(err, ErrNoStatus) {
+		if s, err := m.WaitProcessHandle(t.Context(), Handle(fd)); !errors.Is(err, ErrNoStatus) || s != noStatus {
 			t.Errorf("once more: %+v, %v", s, err)
 		}
 	})

@@ -19,9 +19,10 @@ type commandPipes struct {
 
 // commandPipe is one of them: what is copied from r to the pipe, or from the pipe to w.
 type commandPipe struct {
-	h Handle // our end
-	r io.Reader
-	w io.Writer
+	h    Handle // our end
+	name string // "stdout of /bin/sh"
+	r    io.Reader
+	w    io.Writer
 
 	mu      sync.Mutex // over the following, of r
 	reading bool       // in r.Read, which nothing ends
@@ -33,7 +34,7 @@ type commandPipe struct {
 func (p *commandPipes) open(c *command) error {
 	cmd := c.cmd
 	if cmd.Stdin != nil {
-		f, err := p.file(c, cmd.Stdin, &commandPipe{r: cmd.Stdin})
+		f, err := p.file(c, cmd.Stdin, &commandPipe{name: "stdin of " + cmd.Path, r: cmd.Stdin})
 		if err != nil {
 			return err
 		}
@@ -41,7 +42,7 @@ func (p *commandPipes) open(c *command) error {
 	}
 	shared := cmd.Stderr != nil && same(cmd.Stdout, cmd.Stderr)
 	if cmd.Stdout != nil {
-		f, err := p.file(c, cmd.Stdout, &commandPipe{w: cmd.Stdout})
+		f, err := p.file(c, cmd.Stdout, &commandPipe{name: "stdout of " + cmd.Path, w: cmd.Stdout})
 		if err != nil {
 			return err
 		}
@@ -50,7 +51,7 @@ func (p *commandPipes) open(c *command) error {
 	if shared { // so that one goroutine at a time writes to it
 		cmd.Stderr = cmd.Stdout
 	} else if cmd.Stderr != nil {
-		f, err := p.file(c, cmd.Stderr, &commandPipe{w: cmd.Stderr})
+		f, err := p.file(c, cmd.Stderr, &commandPipe{name: "stderr of " + cmd.Path, w: cmd.Stderr})
 		if err != nil {
 			return err
 		}
@@ -184,7 +185,7 @@ func (s *commandPipe) copyIn(c *command, b []byte) error {
 		}
 		for done := 0; done < n; {
 			op := Write(s.h, b[done:n], CurrentOffset)
-			m, err := c.do(c.copies, &op)
+			m, err := c.do(c.copies, op.Named(s.name))
 			if done += m; err != nil {
 				return nil
 			}
@@ -223,7 +224,7 @@ func (s *commandPipe) leaveRead() bool {
 func (s *commandPipe) copyOut(c *command, b []byte) error {
 	for {
 		op := Read(s.h, b, CurrentOffset)
-		n, err := c.do(c.copies, &op)
+		n, err := c.do(c.copies, op.Named(s.name))
 		if werr := s.write(b[:n]); werr != nil {
 			return werr
 		}
@@ -242,7 +243,7 @@ func (s *commandPipe) copyOut(c *command, b []byte) error {
 func (s *commandPipe) drain(c *command, b []byte) error {
 	for left := process.PipeBytes; left > 0 && process.Ready(s.h); {
 		op := Read(s.h, b[:min(left, len(b))], CurrentOffset)
-		n, err := c.do(context.Background(), &op)
+		n, err := c.do(context.Background(), op.Named(s.name))
 		left -= n
 		if werr := s.write(b[:n]); werr != nil {
 			return werr

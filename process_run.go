@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,7 +30,9 @@ import (
 //   - A Stdout or Stderr whose Write does not return holds RunCmd up, as it does package exec.
 //   - A Stdin whose Read waits when all else is over holds up nobody: it is left to its goroutine, which ends when Read returns. What it
 //     has read then is lost.
-//   - The context of exec.CommandContext, if it is another than ctx, ends the command in the same way.
+//   - Cancel may be set only on what exec.CommandContext has made: else cmd.Start refuses it. Give it the same ctx as RunCmd.
+//   - The context of exec.CommandContext, if it is another than ctx, ends the command in the same way. The error is cmd.Wait's then, which
+//     does not tell of it: a bare *[exec.ExitError] if the process was killed.
 //
 // The error is cmd.Start's if the process was not started, and an *[exec.ExitError] if it failed by itself. If ctx has ended it, the error
 // is an *[OpError] that matches the context's error and cause, and in which errors.As finds the ExitError of a process that was killed.
@@ -182,6 +185,7 @@ func (c *command) start() error {
 		return runError(cmd, err)
 	}
 	c.waits = pollExit(c.exit)
+	c.waits.Named("process " + strconv.Itoa(cmd.Process.Pid))
 	if err := c.m.Start(&c.waits, func(op *Op) {
 		_, err := op.Result()
 		c.post(func() { c.over(err) })

@@ -267,7 +267,7 @@ func TestWaitProcess_BadInput(t *testing.T) {
 				return nil
 			})
 			var e *OpError
-			if !errors.Is(err, test.want) || !errors.As(err, &e) || e.Op != "wait" || e.Name != fmt.Sprint("process ", test.pid) || s != (ExitStatus{}) {
+			if !errors.Is(err, test.want) || !errors.As(err, &e) || e.Op != "wait" || e.Name != fmt.Sprint("process ", test.pid) || s != noStatus || s.Success() {
 				t.Errorf("%s: %+v, %#v", test.name, s, err)
 			}
 		}

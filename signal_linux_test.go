@@ -76,5 +76,44 @@ func TestWatch_PeerShutsDown(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
+		_, calls = watch(t, m, a, Writable|Readable, OneShot)
+		if ready := receive(t, m, calls); ready != Writable|Readable|HangUp {
+			t.Errorf("%v", ready)
+		}
+		for err == nil {
+			_, err = unix.SendmsgN(int(a), make([]byte, 1<<12), nil, nil, unix.MSG_DONTWAIT)
+		}
+		if err != unix.EAGAIN {
+			t.Fatal(err)
+		}
+		_, calls = watch(t, m, a, Writable|Readable, OneShot) // the peer sends no more, and there is no room for what it is sent
+		if ready := receive(t, m, calls); ready != Readable|HangUp {
+			t.Errorf("no room: %v", ready)
+		}
+		if err := unix.Shutdown(int(b), unix.SHUT_RD); err != nil {
+			t.Fatal(err)
+		}
+		_, calls = watch(t, m, a, Writable, OneShot) // a write fails
+		if ready := receive(t, m, calls); ready != Writable|HangUp {
+			t.Errorf("all is over: %v", ready)
+		}
+	})
+}
+
+// TestWatch_NobodyReads: a pipe whose readers are gone is Writable, since a write fails, also while it is full.
+func TestWatch_NobodyReads(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		for _, full := range []bool{false, true} {
+			in, out := pipe(t, m)
+			if full {
+				fillPipe(t, out)
+			}
+			do(t, m, ptr(func(op *Op) { *op = CloseHandle(in) }))
+			r, calls := watch(t, m, out, Writable, OneShot)
+			if ready := receive(t, m, calls); ready != Writable|Error || r.Err() != nil {
+				t.Errorf("full: %v: %v, %v", full, ready, r.Err())
+			}
+		}
 	})
 }

@@ -107,6 +107,43 @@ func (b *logBook) wants(t *testing.T, want []string) {
 	}
 }
 
+// TestLogger_InnerOperations: lines say what an operation is for that a method runs on a handle of its own.
+func TestLogger_InnerOperations(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		book := &logBook{level: LevelOperation}
+		c.Logger = slog.New(book)
+		m := open(t, c)
+		p := startProcess(t, "exit 0")
+		if _, err := m.WaitProcess(t.Context(), p.Pid); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{fmt.Sprint("process ", p.Pid)}
+		cmd := processCommand(t, "say it")
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader("x"), onLine(nil), onLine(nil)
+		if err := m.RunCmd(t.Context(), cmd); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprint("process ", cmd.Process.Pid), "stdin of "+cmd.Path, "stdout of "+cmd.Path, "stderr of "+cmd.Path)
+		book.names(t, want...)
+	})
+}
+
+// names expects operations on all of these, and on nothing else.
+func (b *logBook) names(t *testing.T, want ...string) {
+	t.Helper()
+	var names []string
+	for _, l := range b.all() {
+		if l.text == "operation done" {
+			names = append(names, l.attrs["name"].String())
+		}
+	}
+	slices.Sort(names)
+	slices.Sort(want)
+	if names = slices.Compact(names); !slices.Equal(names, want) {
+		t.Errorf("operations on %q; want %q", names, want)
+	}
+}
+
 // TestLogger_Story is the log of a short life, with all that has a line.
 func TestLogger_Story(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {

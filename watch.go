@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -12,10 +13,11 @@ import (
 // Event is a set of conditions of a handle that [Manager.Watch] waits for.
 type Event uint32
 
-// The events. HangUp and Error are reported whether asked for or not, as poll(2) does.
+// The events. HangUp and Error are reported whether asked for or not, as poll(2) does. Where they mean that a read or a write would not wait,
+// Readable and Writable are reported beside them to who has asked for those.
 const (
-	Readable  Event = 1 << iota // a read would not wait, be it that it finds the end
-	Writable                    // a write of some bytes would not wait
+	Readable  Event = 1 << iota // a read would not wait, be it that it finds the end or fails
+	Writable                    // a write of some bytes would not wait, be it that it fails
 	HangUp                      // the other end is gone, or will send no more
 	Error                       // the handle has an error condition, or can't be waited for: see [Registration.Err]
 	Signalled                   // an event, process, timer and the like is signalled; Linux: an eventfd, a pidfd, a timerfd is readable
@@ -57,12 +59,16 @@ func (e Event) poll() (events uint32) {
 	return events
 }
 
-// among is the events that a poll has found, named as in e, which asked for them.
+// among is the events that a poll has found, named as in e, which asked for them. Systems disagree on whether PollIn comes with the end: Linux
+// says so of a socket and not of a pipe.
 func (e Event) among(found int) (ready Event) {
 	if found&PollIn != 0 {
 		ready |= e & (Readable | Signalled)
 	}
-	if found&PollOut != 0 {
+	if found&(PollHup|PollErr|pollRdHup) != 0 {
+		ready |= e & Readable
+	}
+	if found&(PollOut|PollHup|PollErr) != 0 { // a peer that sends no more may still receive, and be slow
 		ready |= e & Writable
 	}
 	if found&(PollHup|pollRdHup) != 0 {
@@ -139,9 +145,10 @@ type watches struct {
 // events. Close the registration before the handle. If [CloseHandle] or [File.Close] closes the handle first, the registration ends: f is called
 // with Error, and [Registration.Err] matches os.ErrClosed. How else a handle may be closed, and what that means, is in docs/semantics.md.
 // An error that appears only while waiting ends the registration in the same way: [ErrUnsupported] for what cannot be waited for, for instance.
+// The manager's Close ends it without a call: Err is [ErrManagerClosed] then.
 //
 // Watch fails with the system's error for what is not an open handle (EBADF, ERROR_INVALID_HANDLE), [ErrManagerClosed], [ErrNilCallback], or
-// [ErrInvalidOp] if events or lifetime is none. See poll(2).
+// [ErrInvalidOp], with what is wrong, if there are no events or unknown ones, or the lifetime is unknown. See poll(2).
 func (m *Manager) Watch(h Handle, events Event, lifetime Lifetime, f func(r *Registration, ready Event)) (*Registration, error) {
 	r := &Registration{m: m, f: f, events: events, lifetime: lifetime, op: PollReady(h, events.poll())}
 	r.stopped.L = &r.mu
@@ -149,8 +156,12 @@ func (m *Manager) Watch(h Handle, events Event, lifetime Lifetime, f func(r *Reg
 	switch {
 	case f == nil:
 		return nil, r.failed(ErrNilCallback)
-	case events&allEvents == 0, events&^allEvents != 0, lifetime > Persistent:
-		return nil, r.failed(ErrInvalidOp)
+	case events == 0:
+		return nil, r.failed(fmt.Errorf("%w: no events", ErrInvalidOp))
+	case events&^allEvents != 0:
+		return nil, r.failed(fmt.Errorf("%w: events %v", ErrInvalidOp, events))
+	case lifetime > Persistent:
+		return nil, r.failed(fmt.Errorf("%w: %v", ErrInvalidOp, lifetime))
 	}
 	if _, registered := h.Registered(); !registered {
 		if err := checkOpen(h); err != nil {

@@ -248,12 +248,16 @@ func TestWatch_Events(t *testing.T) {
 		}
 		do(t, m, ptr(func(op *Op) { *op = CloseHandle(dup(t, in)) })) // closes nothing that is watched
 		do(t, m, ptr(func(op *Op) { *op = CloseHandle(out) }))
-		for ready := Readable; ready != HangUp; ready = receive(t, m, calls) {
+		for ready := Readable; ready != Readable|HangUp; ready = receive(t, m, calls) { // a read finds the end
 			if ready != Readable {
 				t.Fatalf("%v", ready)
 			}
 		}
-		expect(in, Readable, HangUp)
+		expect(in, Readable, Readable|HangUp)
+		if pollsRoom {
+			expect(in, Writable, Writable|HangUp) // a write fails
+			expect(in, HangUp, HangUp)
+		}
 
 		s := openSignal(t)
 		s.mustSet(t)
@@ -619,6 +623,9 @@ func TestBadInput_Watch(t *testing.T) {
 				t.Errorf("%s: %v", name, r)
 			}
 			checkTyped(t, "watch", 0, err, bad.want)
+			if says := map[string]string{"no event": "no events", "strange": "readable|0x100000", "lifetime": "lifetime 2"}[name]; !strings.Contains(fmt.Sprint(err), says) {
+				t.Errorf("%s: it says %v, and not %q", name, err, says)
+			}
 		}
 		if s := m.Stats(); s.InFlight != 0 || len(m.watches.on) != 0 {
 			t.Errorf("%+v", s)

@@ -96,6 +96,7 @@ func (t *inotify) begin() error {
 		return limitReached(err, unix.EMFILE, "fs.inotify.max_user_instances, or as many as a process may have")
 	}
 	t.fd, t.wait, t.rest, t.read, t.at, t.rescanned = fd, PollReady(Handle(fd), PollIn), nil, 0, 0, 0
+	t.wait.Named(t.path)
 	t.top, t.dirs, t.fresh, t.moving = nil, map[int32]*watchedDir{}, nil, nil
 	err = t.watchTop()
 	if again && (isGone(err) || err == nil && t.topID != id) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -617,5 +618,28 @@ func TestWatchDir_LoopGoesOn(t *testing.T) {
 			}
 			must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint(n)), nil, 0o666))
 		}
+	})
+}
+
+// TestLogger_WatchDir: lines say which directory is watched.
+func TestLogger_WatchDir(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		book := &logBook{level: LevelOperation}
+		c.Logger = slog.New(book)
+		m, dir := open(t, c), t.TempDir()
+		for event, err := range m.WatchDir(t.Context(), dir, DirOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if event.Op == DirCreate {
+				break
+			}
+			whileInFlight(m, func() {
+				if err := os.WriteFile(filepath.Join(dir, "new"), nil, 0o666); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		book.names(t, dir)
 	})
 }

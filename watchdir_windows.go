@@ -62,6 +62,7 @@ func (w *dirWatch) run() error {
 	}
 	c := &changes{dirWatch: w, root: root, dir: dir, buf: mem.Aligned(changesBytes, 8)} // a multiple of a DWORD
 	c.read = Overlapped("ReadDirectoryChanges", Handle(dir), 0, c.start)
+	c.read.Named(w.path)
 	return c.loop()
 }
 
