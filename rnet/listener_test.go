@@ -121,6 +121,7 @@ func TestListener_FullTable(t *testing.T) {
 		for range 3 {
 			c, err := l.Accept()
 			var e net.Error
+			//lint:ignore SA1019 net/http still asks, and what it is told must be what package net says
 			if c != nil || !errors.Is(err, syscall.EMFILE) || !errors.As(err, &e) || !e.Temporary() || e.Timeout() {
 				t.Fatalf("%v, %v", c, err)
 			}

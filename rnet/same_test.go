@@ -254,6 +254,7 @@ func portrait(err error) string {
 	}
 	var e net.Error
 	if errors.As(err, &e) {
+		//lint:ignore SA1019 net/http still asks, and what it is told must be what package net says
 		fmt.Fprintf(&b, "timeout %v, temporary %v;", e.Timeout(), e.Temporary())
 	}
 	var errno syscall.Errno
