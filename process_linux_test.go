@@ -36,9 +36,6 @@ func hasPidfds() bool { return os.Getenv(noPidfdVariable) == "" }
 
 // TestWaitProcess_WithoutPidfds runs the tests of processes where there are none, which includes that nothing is left behind.
 func TestWaitProcess_WithoutPidfds(t *testing.T) {
-	if raceEnabled {
-		t.Skip("beside the other tests under the race detector it once took minutes, for a reason not found yet; it runs without")
-	}
 	if !hasPidfds() {
 		return // this is one of them
 	}
