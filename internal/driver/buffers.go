@@ -44,6 +44,21 @@ func (b *Buffers) FreeAll() {
 	}
 }
 
+// PickedBuffers are the methods of a Driver that picks buffers itself when there is something to receive, and so need not be told of them.
+type PickedBuffers struct{}
+
+// AddBuffers makes all buffers ones to be picked.
+func (PickedBuffers) AddBuffers(b *Buffers) error {
+	b.FreeAll()
+	return nil
+}
+
+// DropBuffers has nothing to undo.
+func (PickedBuffers) DropBuffers(*Buffers) error { return nil }
+
+// GiveBack makes a buffer one to be picked again.
+func (PickedBuffers) GiveBack(b *Buffers, buffer int) { b.Free(buffer) }
+
 // Pick takes a free buffer. If there is none it makes one more: who picks may not be kept waiting, and is bounded by other means.
 func (b *Buffers) Pick() int {
 	b.mu.Lock()

@@ -45,6 +45,7 @@ type Driver struct {
 	packets   *waitPackets // nil: the system has none
 	providers providers
 	workers
+	driver.PickedBuffers
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -230,18 +231,6 @@ func (d *Driver) RegisterBuffers(bufs [][]byte) error {
 	d.bufs = bufs
 	return nil
 }
-
-// AddBuffers implements driver.Driver.
-func (d *Driver) AddBuffers(b *driver.Buffers) error {
-	b.FreeAll()
-	return nil
-}
-
-// DropBuffers implements driver.Driver.
-func (d *Driver) DropBuffers(*driver.Buffers) error { return nil }
-
-// GiveBack implements driver.Driver.
-func (d *Driver) GiveBack(b *driver.Buffers, buffer int) { b.Free(buffer) }
 
 // inFixedBuffer reports whether r's buffer lies in the registered one that it names. Rule: the addresses are only compared, and both
 // slices are reachable. The lock is held.

@@ -34,6 +34,7 @@ type Driver struct {
 	blocked map[*driver.Request]*blocked // running ones that a cancel has to interrupt
 
 	delivery
+	driver.PickedBuffers
 
 	files
 	bufs atomic.Pointer[[][]byte] // registered: kept reachable

@@ -50,18 +50,6 @@ func receiveIntoPicked(r *driver.Request, fd int) (int, error) {
 	return n, err
 }
 
-// AddBuffers implements driver.Driver. There is no need to be told of them: a buffer is picked when there is something to receive.
-func (d *Driver) AddBuffers(b *driver.Buffers) error {
-	b.FreeAll()
-	return nil
-}
-
-// DropBuffers implements driver.Driver.
-func (d *Driver) DropBuffers(*driver.Buffers) error { return nil }
-
-// GiveBack implements driver.Driver.
-func (d *Driver) GiveBack(b *driver.Buffers, buffer int) { b.Free(buffer) }
-
 // isMessage reports whether a kind is one for sockets alone.
 func isMessage(k driver.Kind) bool { return k >= driver.Recv && k <= driver.SendMsg }
 
