@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/driver"
 )
 
@@ -39,7 +40,7 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return ops[0].fail(causeOf(ctx))
+		return ops[0].fail(ctxend.Cause(ctx))
 	}
 	if trace.IsEnabled() {
 		defer trace.StartRegion(ctx, regionName("chain")).End()
@@ -68,7 +69,7 @@ func (m *Manager) DoChain(ctx context.Context, ops ...*Op) error {
 		select {
 		case <-w.ch:
 		case <-done:
-			cause := causeOf(ctx)
+			cause := ctxend.Cause(ctx)
 			for _, op := range slices.Backward(ops) { // the first to end ends those after it, which must know why by then
 				m.cancelFor(op, cause)
 			}

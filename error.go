@@ -115,19 +115,3 @@ func (e *ConfigError) Error() string {
 
 // Is matches fs.ErrInvalid.
 func (e *ConfigError) Is(target error) bool { return target == fs.ErrInvalid }
-
-// contextError is the end of a context as an operation's cause: it matches both the context's error and its cause.
-type contextError struct{ err, cause error }
-
-func (e *contextError) Error() string   { return e.cause.Error() }
-func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }
-func (e *contextError) Timeout() bool   { return e.err == context.DeadlineExceeded }
-
-// causeOf is why ctx ended.
-func causeOf(ctx context.Context) error {
-	err := ctx.Err()
-	if cause := context.Cause(ctx); cause != err {
-		return &contextError{err, cause}
-	}
-	return err
-}

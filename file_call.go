@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/driver"
 )
 
@@ -61,7 +62,7 @@ func (f *File) doOp(c *call, op *Op, w way) (int, error) {
 	}
 	ctx := f.context()
 	if ctx.Err() != nil {
-		return 0, op.fail(causeOf(ctx))
+		return 0, op.fail(ctxend.Cause(ctx))
 	}
 	f.mu.Lock()
 	err := f.refusal(w)
@@ -162,7 +163,7 @@ func (f *file) refusal(w way) error {
 func (f *File) over(op string, w way) error {
 	var err error
 	if f.ctx != nil && f.ctx.Err() != nil {
-		err = causeOf(f.ctx)
+		err = ctxend.Cause(f.ctx)
 	} else if f.m.closing() {
 		err = ErrManagerClosed
 	} else if f.state.Load()&(fileClosed|w.deadlineBit()) != 0 {

@@ -1,6 +1,10 @@
 package ringport
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/ringport/ringport/internal/ctxend"
+)
 
 // turn is a lock whose waiters can be ended. It is free, taken, or taken and waited for.
 type turn struct{ state atomic.Uint32 }
@@ -58,7 +62,7 @@ func (f *File) takeTurn(op string, t *turn, w way) error {
 	case <-ctx.Done():
 		f.mu.Lock()
 		if c.turn != nil {
-			f.calls.grant(c, causeOf(ctx))
+			f.calls.grant(c, ctxend.Cause(ctx))
 		}
 		f.mu.Unlock()
 		err = <-c.granted // the turn, if that was faster: what comes next looks at the context

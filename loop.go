@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/driver"
 )
 
@@ -91,7 +92,6 @@ func (m *Manager) runOwed() (ran int) {
 		op := l.batch[l.next].Owner.(*Op)
 		l.next++
 		if op.multi != nil {
-			op.req.Ext.Shots.Listed = false
 			m.take(op)
 			ran += m.callShots(op)
 			continue
@@ -150,7 +150,7 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 		m.wakeAtEnd(ctx) // also when a callback's Do has watched another
 		if !asked && ctx.Err() != nil {
 			asked = true
-			cause := causeOf(ctx)
+			cause := ctxend.Cause(ctx)
 			m.cancelFor(op, cause)
 			for _, next := range rest {
 				m.cancelFor(next, cause)

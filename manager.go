@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/driver"
 )
 
@@ -233,7 +234,7 @@ func (m *Manager) done(op *Op) {
 // that is over already nothing is started.
 func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	if ctx.Err() != nil {
-		return 0, op.fail(causeOf(ctx))
+		return 0, op.fail(ctxend.Cause(ctx))
 	}
 	if err := m.own(); err != nil {
 		return 0, op.fail(err)
@@ -290,7 +291,7 @@ func (m *Manager) await(ctx context.Context, op *Op, w *waiter) {
 	select {
 	case <-w.ch:
 	case <-done:
-		m.cancelFor(op, causeOf(ctx))
+		m.cancelFor(op, ctxend.Cause(ctx))
 		<-w.ch
 	}
 }

@@ -112,7 +112,7 @@ func (op *Op) Data() []byte {
 	return s.bufs.b.Bytes(s.current.buffer)[:s.current.n]
 }
 
-// take moves what the driver has for op into the queue. It is called by whoever called Wait, and in caller-driven mode.
+// take moves what the driver has for op into the queue. It is called by whoever called Wait.
 func (m *Manager) take(op *Op) {
 	s, r := op.multi, &op.req
 	shots := &r.Ext.Shots

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/driver"
 	"github.com/ringport/ringport/internal/process"
 )
@@ -51,7 +52,7 @@ var noStatus = ExitStatus{Code: -1}
 func (m *Manager) waitProcess(ctx context.Context, name string, find func() (*process.Exit, error)) (ExitStatus, error) {
 	fail := func(err error) (ExitStatus, error) { return noStatus, &OpError{Op: "wait", Name: name, Err: err} }
 	if ctx.Err() != nil {
-		return fail(causeOf(ctx))
+		return fail(ctxend.Cause(ctx))
 	}
 	x, err := find()
 	if err != nil {

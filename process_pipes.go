@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/process"
 )
 
@@ -275,10 +276,10 @@ func (c *command) do(ctx context.Context, op *Op) (int, error) {
 	var n int
 	c.post(func() {
 		if ctx.Err() != nil {
-			done <- causeOf(ctx)
+			done <- ctxend.Cause(ctx)
 			return
 		}
-		unwatch := context.AfterFunc(ctx, func() { c.post(func() { c.m.cancel(op, causeOf(ctx)) }) })
+		unwatch := context.AfterFunc(ctx, func() { c.post(func() { c.m.cancel(op, ctxend.Cause(ctx)) }) })
 		err := c.m.Start(op, func(op *Op) {
 			unwatch()
 			var err error

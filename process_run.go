@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/process"
 )
 
@@ -93,7 +94,7 @@ const eventsMax = 16
 
 func (m *Manager) runCmd(ctx context.Context, cmd *exec.Cmd, tree *process.Tree) error {
 	if ctx.Err() != nil {
-		return runError(cmd, causeOf(ctx))
+		return runError(cmd, ctxend.Cause(ctx))
 	}
 	if err := m.own(); err != nil {
 		return runError(cmd, err)
@@ -109,7 +110,7 @@ func (m *Manager) runCmd(ctx context.Context, cmd *exec.Cmd, tree *process.Tree)
 		return err
 	}
 	defer c.exit.Close()
-	defer context.AfterFunc(ctx, func() { c.post(func() { c.end(causeOf(ctx)) }) })()
+	defer context.AfterFunc(ctx, func() { c.post(func() { c.end(ctxend.Cause(ctx)) }) })()
 	for !c.exited || c.pipes.outputs > 0 {
 		c.next()()
 	}
@@ -310,7 +311,7 @@ func (c *command) result() error {
 	}
 	cause := c.cause
 	if cause == nil && c.ctx.Err() != nil {
-		cause = causeOf(c.ctx) // cmd's own context is the same, and was heard of sooner
+		cause = ctxend.Cause(c.ctx) // cmd's own context is the same, and was heard of sooner
 	}
 	if cause != nil && (c.interrupted.Load() || c.cut) {
 		var exit *exec.ExitError

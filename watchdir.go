@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+
+	"github.com/ringport/ringport/internal/ctxend"
 )
 
 // DirOptions say what [Manager.WatchDir] watches. The zero value watches one directory.
@@ -117,7 +119,7 @@ func (w *dirWatch) emit(op DirOp, name, oldName string) error {
 // over is why the watch is to end.
 func (w *dirWatch) over() error {
 	if w.ctx.Err() != nil {
-		return causeOf(w.ctx)
+		return ctxend.Cause(w.ctx)
 	}
 	if w.m.closing() {
 		return ErrManagerClosed

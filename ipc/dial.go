@@ -76,11 +76,3 @@ func (d *Dialer) checkOwner(c *Conn) error {
 	}
 	return err
 }
-
-// contextError is why ctx has ended.
-func contextError(ctx context.Context) error {
-	if cause := context.Cause(ctx); cause != ctx.Err() {
-		return fmt.Errorf("%w: %w", ctx.Err(), cause)
-	}
-	return ctx.Err()
-}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/win32"
 )
 
@@ -23,7 +24,7 @@ func connect(ctx context.Context, m *ringport.Manager, path string) (*ringport.F
 	}
 	for {
 		if ctx.Err() != nil {
-			return nil, link{}, contextError(ctx)
+			return nil, link{}, ctxend.Cause(ctx)
 		}
 		h, err := windows.CreateFile(path16, clientAccess, 0, nil, windows.OPEN_EXISTING,
 			windows.FILE_FLAG_OVERLAPPED|windows.SECURITY_SQOS_PRESENT|windows.SECURITY_IDENTIFICATION, 0)

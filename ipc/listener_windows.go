@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/win32"
 )
 
@@ -123,7 +124,7 @@ func (e *endpoint) accept(ctx context.Context) (*ringport.File, error) {
 		case <-e.done:
 			return nil, net.ErrClosed
 		case <-ctx.Done():
-			return nil, contextError(ctx)
+			return nil, ctxend.Cause(ctx)
 		default:
 		}
 		select {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/ctxend"
 )
 
 const network = "unix"
@@ -269,7 +270,7 @@ func connect(ctx context.Context, m *ringport.Manager, path string) (*ringport.F
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return nil, link{}, contextError(ctx)
+			return nil, link{}, ctxend.Cause(ctx)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/ctxend"
 )
 
 // Handler is what a loop calls about its connections, each always from the same goroutine, that of its loop, so that a handler needs no lock for
@@ -108,7 +109,7 @@ func ServeLoops(ctx context.Context, network, address string, h Handler, config 
 		ls.loops = append(ls.loops, l)
 		ls.mu.Unlock()
 	}
-	ls.unwatch = context.AfterFunc(ctx, func() { ls.stop(ended(ctx)) })
+	ls.unwatch = context.AfterFunc(ctx, func() { ls.stop(ctxend.Cause(ctx)) })
 	return ls, nil
 }
 
@@ -133,15 +134,6 @@ func (ls *Loops) Wait() error {
 		ls.unwatch()
 	}
 	return ls.err
-}
-
-// ended is why ctx is over: its cause, which matches the context's error as well.
-func ended(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	if errors.Is(cause, ctx.Err()) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
 func (ls *Loops) stop(cause error) {
