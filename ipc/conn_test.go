@@ -14,11 +14,12 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // expectEnd reads what must come, and then the end.
 func expectEnd(r io.Reader, want []byte) error {
-	if err := expect(r, want); err != nil {
+	if err := conntest.Expect(r, want); err != nil {
 		return err
 	}
 	for range 2 {
@@ -33,15 +34,15 @@ func expectEnd(r io.Reader, want []byte) error {
 func TestConn_Stream(t *testing.T) {
 	forEach(t, func(t *testing.T, m *ringport.Manager) {
 		client, server := pair(t, ListenConfig{Manager: m})
-		data := pattern(1 << 20)
+		data := conntest.Pattern(1 << 20)
 		send := func(c *Conn) error {
 			if n, err := c.Write(data); n != len(data) || err != nil {
 				return fmt.Errorf("write: %d, %v", n, err)
 			}
 			return nil
 		}
-		together(t, func() error { return send(client) }, func() error { return send(server) },
-			func() error { return expect(client, data) }, func() error { return expect(server, data) })
+		conntest.Together(t, func() error { return send(client) }, func() error { return send(server) },
+			func() error { return conntest.Expect(client, data) }, func() error { return conntest.Expect(server, data) })
 		server.Write(data[:1000])
 		if err := server.Close(); err != nil {
 			t.Error(err)
@@ -49,7 +50,7 @@ func TestConn_Stream(t *testing.T) {
 		if err := expectEnd(client, data[:1000]); err != nil {
 			t.Error(err)
 		}
-		if err := eventually(func() error { // the system may take one more
+		if err := conntest.Eventually(func() error { // the system may take one more
 			if _, err := client.Write(data[:1]); !errors.Is(err, syscall.EPIPE) {
 				return fmt.Errorf("a write to nobody: %v", err)
 			}
@@ -83,8 +84,8 @@ func TestConn_Ends(t *testing.T) {
 			{"a context", func() (int, error) { return client.WithContext(ctx).Read(make([]byte, 8)) }, "read", func() { cancel(cause) }, cause},
 			{"its deadline", func() (int, error) { return client.Read(make([]byte, 8)) }, "read", func() { client.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
 		} {
-			waiting := async(c.call)
-			inFlight(t, m, 1)
+			waiting := conntest.Async(c.call)
+			conntest.InFlight(t, m, 1)
 			c.end()
 			n, err := waiting()
 			var e *net.OpError
@@ -94,13 +95,13 @@ func TestConn_Ends(t *testing.T) {
 		}
 		client.SetDeadline(time.Time{})
 		server.Write([]byte("kept"))
-		if err := expect(client, []byte("kept")); err != nil {
+		if err := conntest.Expect(client, []byte("kept")); err != nil {
 			t.Error(err)
 		}
 
 		ctx, cancel = context.WithCancelCause(context.Background())
-		waiting := async(fill)
-		inFlight(t, m, 1)
+		waiting := conntest.Async(fill)
+		conntest.InFlight(t, m, 1)
 		client.SetWriteDeadline(time.Unix(1, 0))
 		var e net.Error
 		if _, err := waiting(); !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &e) || !e.Timeout() {
@@ -109,8 +110,8 @@ func TestConn_Ends(t *testing.T) {
 		client.SetDeadline(time.Time{})
 		cancel(nil)
 
-		reading := async(func() (int, error) { return client.Read(make([]byte, 8)) })
-		inFlight(t, m, 1)
+		reading := conntest.Async(func() (int, error) { return client.Read(make([]byte, 8)) })
+		conntest.InFlight(t, m, 1)
 		if err := client.Close(); err != nil {
 			t.Error(err)
 		}
@@ -141,8 +142,8 @@ func TestConn_ManagerCloses(t *testing.T) {
 		l := listen(t, ListenConfig{Manager: m, Backlog: 2})
 		client := dial(t, m, l)
 		accept(t, l)
-		reading := async(func() (int, error) { return client.Read(make([]byte, 8)) })
-		accepting := async(func() (net.Conn, error) { return l.Accept() })
+		reading := conntest.Async(func() (int, error) { return client.Read(make([]byte, 8)) })
+		accepting := conntest.Async(func() (net.Conn, error) { return l.Accept() })
 		other := listen(t, ListenConfig{Manager: m, Backlog: 1})
 		dial(t, nil, other) // is there, and not accepted
 		if err := m.Close(); err != nil {
@@ -174,12 +175,12 @@ func TestConn_DeadlineChanges(t *testing.T) {
 		client, server := pair(t, ListenConfig{Manager: m})
 		done := make(chan struct{})
 		var trips atomic.Int64
-		together(t, func() error {
+		conntest.Together(t, func() error {
 			_, err := io.Copy(server, onlyReader{server})
 			return err
 		}, func() error {
 			defer client.Close()
-			for data := pattern(1000); ; trips.Add(1) {
+			for data := conntest.Pattern(1000); ; trips.Add(1) {
 				select {
 				case <-done:
 					return nil
@@ -188,7 +189,7 @@ func TestConn_DeadlineChanges(t *testing.T) {
 				if _, err := client.Write(data); err != nil {
 					return err
 				}
-				if err := expect(client, data); err != nil {
+				if err := conntest.Expect(client, data); err != nil {
 					return err
 				}
 			}
@@ -219,7 +220,7 @@ func TestConn_Peer(t *testing.T) {
 		c := accept(t, l)
 		check(c, pid)
 		c.Write([]byte("hello"))
-		if err := expect(c, []byte("hello")); err != nil {
+		if err := conntest.Expect(c, []byte("hello")); err != nil {
 			t.Error(err)
 		}
 		check(c, pid)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // TestListener_EndsAccepts: Close and a context end the Accepts that wait.
@@ -20,15 +21,15 @@ func TestListener_EndsAccepts(t *testing.T) {
 		l := listen(t, ListenConfig{Manager: m, Backlog: 1})
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(context.Background())
-		waiting := async(func() (*Conn, error) { return l.AcceptContext(ctx) })
-		inFlight(t, m, 1)
+		waiting := conntest.Async(func() (*Conn, error) { return l.AcceptContext(ctx) })
+		conntest.InFlight(t, m, 1)
 		cancel(cause)
 		if c, err := waiting(); c != nil || !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
 			t.Errorf("a context: %v, %v", c, err)
 		}
 		var all []func() (net.Conn, error)
 		for range 5 {
-			all = append(all, async(l.Accept))
+			all = append(all, conntest.Async(l.Accept))
 		}
 		if err := l.Close(); err != nil {
 			t.Error(err)
@@ -43,7 +44,7 @@ func TestListener_EndsAccepts(t *testing.T) {
 		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("a second Close: %v", err)
 		}
-		inFlight(t, m, 0)
+		conntest.InFlight(t, m, 0)
 	})
 }
 
@@ -85,7 +86,7 @@ func TestListen_InUse(t *testing.T) {
 func TestListener_ClientLeaves(t *testing.T) {
 	forEach(t, func(t *testing.T, m *ringport.Manager) {
 		l := listen(t, ListenConfig{Manager: m, Backlog: 2})
-		serving := async(func() (int, error) {
+		serving := conntest.Async(func() (int, error) {
 			for {
 				c, err := l.Accept()
 				if err != nil {
@@ -100,7 +101,7 @@ func TestListener_ClientLeaves(t *testing.T) {
 		}
 		c := dial(t, m, l)
 		c.Write([]byte("hello"))
-		if err := expect(c, []byte("hello")); err != nil {
+		if err := conntest.Expect(c, []byte("hello")); err != nil {
 			t.Error(err)
 		}
 		c.Close()
@@ -117,14 +118,14 @@ func TestDial_Waits(t *testing.T) {
 		l := listen(t, ListenConfig{Manager: m, Backlog: 1})
 		clients := fill(t, m, l)
 		ctx, cancel := context.WithCancel(context.Background())
-		waiting := async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(ctx, l.Addr().String()) })
+		waiting := conntest.Async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(ctx, l.Addr().String()) })
 		var more []func() (*Conn, error)
 		for range 10 {
-			more = append(more, async(func() (*Conn, error) {
+			more = append(more, conntest.Async(func() (*Conn, error) {
 				c, err := (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String())
 				if err == nil {
 					defer c.Close()
-					err = expect(c, []byte("welcome"))
+					err = conntest.Expect(c, []byte("welcome"))
 				}
 				return c, err
 			}))
@@ -171,9 +172,9 @@ func TestDial_WaitsInVain(t *testing.T) {
 		l := listen(t, ListenConfig{Manager: m, Backlog: 1})
 		fill(t, m, l)
 		before := m.Stats().InFlight
-		waiting := async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String()) })
+		waiting := conntest.Async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String()) })
 		if m.Stats().Backend != ringport.BackendPool { // which asks again from time to time
-			inFlight(t, m, before+1)
+			conntest.InFlight(t, m, before+1)
 		}
 		if err := l.Close(); err != nil {
 			t.Error(err)
@@ -188,7 +189,7 @@ func TestDial_WaitsInVain(t *testing.T) {
 func TestDial_Burst(t *testing.T) {
 	forEach(t, func(t *testing.T, m *ringport.Manager) {
 		l := listen(t, ListenConfig{Manager: m, Backlog: 3})
-		serving := async(func() (int, error) {
+		serving := conntest.Async(func() (int, error) {
 			for n := 0; ; n++ {
 				c, err := l.Accept()
 				if err != nil {
@@ -203,7 +204,7 @@ func TestDial_Burst(t *testing.T) {
 		const clients = 100
 		var waits []func() (int, error)
 		for range clients {
-			waits = append(waits, async(func() (int, error) {
+			waits = append(waits, conntest.Async(func() (int, error) {
 				c, err := (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String())
 				if err != nil {
 					return 0, err
@@ -234,14 +235,14 @@ func TestListener_CloseWhileDialing(t *testing.T) {
 		var dialed, accepted atomic.Int64
 		var clients []func() (int, error)
 		for range 4 {
-			clients = append(clients, async(func() (int, error) {
+			clients = append(clients, conntest.Async(func() (int, error) {
 				for {
 					select {
 					case <-done:
 						return 0, nil
 					default:
 					}
-					c, err := (&Dialer{Manager: m, Timeout: patience}).Dial(context.Background(), name)
+					c, err := (&Dialer{Manager: m, Timeout: conntest.Patience}).Dial(context.Background(), name)
 					if errors.Is(err, context.DeadlineExceeded) {
 						return 0, err
 					}
@@ -262,7 +263,7 @@ func TestListener_CloseWhileDialing(t *testing.T) {
 				t.Fatal(round, err)
 			}
 			came := make(chan struct{})
-			accepting := async(func() (int, error) {
+			accepting := conntest.Async(func() (int, error) {
 				for n := 0; ; n++ {
 					c, err := l.Accept()
 					if err != nil {
@@ -279,11 +280,11 @@ func TestListener_CloseWhileDialing(t *testing.T) {
 			if round%2 == 0 { // in the other rounds it is closed at once
 				select {
 				case <-came:
-				case <-time.After(patience):
+				case <-time.After(conntest.Patience):
 					t.Fatal(round, "nobody came")
 				}
 			}
-			if _, err := async(func() (int, error) { return 0, l.Close() })(); err != nil {
+			if _, err := conntest.Async(func() (int, error) { return 0, l.Close() })(); err != nil {
 				t.Fatal(round, err)
 			}
 			if _, err := accepting(); !errors.Is(err, net.ErrClosed) {

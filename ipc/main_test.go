@@ -9,17 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 )
-
-// patience is how long a test waits for what must happen. It ends a hang; nothing is measured by it.
-const patience = 60 * time.Second
 
 // childVariable says that this process is to do something for a test: what, and with which name.
 const childVariable = "RINGPORT_IPC_CHILD"
@@ -33,37 +28,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	r, w, _ := os.Pipe() // starts the runtime's poller, which has descriptors of its own
-	r.Close()
-	w.Close()
-	before := descriptors()
-	code := m.Run()
-	if d, err := ringport.Default(); err == nil {
-		d.Close()
-	}
-	if code == 0 {
-		if err := eventually(func() error { return leftBehind(before) }); err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL: the tests left something behind:", err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-func leftBehind(before []string) error {
-	var errs []error
-	for _, d := range descriptors() {
-		if !slices.Contains(before, d) {
-			errs = append(errs, fmt.Errorf("descriptor left: %s", d))
-		}
-	}
-	buf := make([]byte, 1<<20)
-	for i, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if i > 0 && strings.Contains(stack, "github.com/ringport/ringport") {
-			errs = append(errs, fmt.Errorf("goroutine left: %s", stack))
-		}
-	}
-	return errors.Join(errs...)
+	os.Exit(conntest.Run(m, descriptors))
 }
 
 // children are what a child process can do.
@@ -108,15 +73,6 @@ func child(t *testing.T, what, name string) (pid int, wait func() error) {
 }
 
 type onlyReader struct{ io.Reader }
-
-// eventually asks check until it has no objection any more, for as long as patience lasts, and returns its last one.
-func eventually(check func() error) error {
-	for end := time.Now().Add(patience); ; runtime.Gosched() {
-		if err := check(); err == nil || time.Now().After(end) {
-			return err
-		}
-	}
-}
 
 // backends are those that there are on this kind of system.
 func backends() []string {
@@ -177,7 +133,7 @@ func dial(t testing.TB, m *ringport.Manager, l *Listener) *Conn {
 
 func accept(t testing.TB, l *Listener) *Conn {
 	t.Helper()
-	c, err := async(func() (*Conn, error) { return l.AcceptContext(context.Background()) })()
+	c, err := conntest.Async(func() (*Conn, error) { return l.AcceptContext(context.Background()) })()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,71 +149,4 @@ func pair(t testing.TB, lc ListenConfig) (client, server *Conn) {
 	server = accept(t, l)
 	l.Close()
 	return client, server
-}
-
-// async runs f in a goroutine; the function that it returns waits for its result.
-func async[T any](f func() (T, error)) func() (T, error) {
-	var v T
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		v, err = f()
-	}()
-	return func() (T, error) {
-		select {
-		case <-done:
-			return v, err
-		case <-time.After(patience):
-			return v, errors.New("it hangs")
-		}
-	}
-}
-
-// inFlight waits until m has n operations in flight.
-func inFlight(t testing.TB, m *ringport.Manager, n int64) {
-	t.Helper()
-	if err := eventually(func() error {
-		if got := m.Stats().InFlight; got != n {
-			return fmt.Errorf("%d operations in flight, want %d", got, n)
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// together runs fs at the same time, and reports their errors.
-func together(t testing.TB, fs ...func() error) {
-	t.Helper()
-	var wg sync.WaitGroup
-	for _, f := range fs {
-		wg.Go(func() {
-			if err := f(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// expect reads what must come.
-func expect(r io.Reader, want []byte) error {
-	got := make([]byte, len(want))
-	if n, err := io.ReadFull(r, got); err != nil {
-		return fmt.Errorf("%d of %d bytes, %w", n, len(want), err)
-	}
-	if !bytes.Equal(got, want) {
-		return errors.New("other bytes than were sent")
-	}
-	return nil
-}
-
-// pattern is n bytes that tell where they belong.
-func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i ^ i>>8 ^ i>>16)
-	}
-	return b
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
@@ -108,7 +109,7 @@ func TestConn_Bytes(t *testing.T) {
 	client.Write(nil)
 	client.Write([]byte("a"))
 	client.Write([]byte("b"))
-	if err := expect(server, []byte("ab")); err != nil {
+	if err := conntest.Expect(server, []byte("ab")); err != nil {
 		t.Error(err)
 	}
 }
@@ -119,15 +120,15 @@ func TestConn_Flush(t *testing.T) {
 		client, server := pair(t, ListenConfig{Manager: m})
 		server.Write([]byte("unread"))
 		ctx, cancel := context.WithCancel(context.Background())
-		flushing := async(func() (int, error) { return 0, server.WithContext(ctx).Flush() })
-		inFlight(t, m, 1)
+		flushing := conntest.Async(func() (int, error) { return 0, server.WithContext(ctx).Flush() })
+		conntest.InFlight(t, m, 1)
 		cancel()
 		if _, err := flushing(); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-		flushing = async(func() (int, error) { return 0, server.Flush() })
-		inFlight(t, m, 1)
-		if err := expect(client, []byte("unread")); err != nil {
+		flushing = conntest.Async(func() (int, error) { return 0, server.Flush() })
+		conntest.InFlight(t, m, 1)
+		if err := conntest.Expect(client, []byte("unread")); err != nil {
 			t.Error(err)
 		}
 		if _, err := flushing(); err != nil {
@@ -202,7 +203,7 @@ func TestHazard23Security(t *testing.T) {
 // that dials again as soon as its connection ends never finds that nobody listens.
 func TestHazard23NeverWithoutAnInstance(t *testing.T) {
 	l := listen(t, ListenConfig{Backlog: 1})
-	serving := async(func() (int, error) {
+	serving := conntest.Async(func() (int, error) {
 		for {
 			c, err := l.Accept()
 			if err != nil {
@@ -231,8 +232,8 @@ func TestDial_AsksAgain(t *testing.T) {
 		l := listen(t, ListenConfig{Manager: m, Backlog: 1})
 		dial(t, m, l)
 		before := m.Stats().Failed
-		waiting := async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String()) })
-		if err := eventually(func() error {
+		waiting := conntest.Async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String()) })
+		if err := conntest.Eventually(func() error {
 			if m.Stats().Failed == before {
 				return errors.New("it has not tried again")
 			}
@@ -240,7 +241,7 @@ func TestDial_AsksAgain(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		inFlight(t, m, 1)
+		conntest.InFlight(t, m, 1)
 		accept(t, l)
 		c, err := waiting()
 		if err != nil {

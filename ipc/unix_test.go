@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // unused is the path of a socket that there isn't, in a folder of its own.
@@ -199,7 +200,7 @@ func TestListen_Again(t *testing.T) {
 		}
 		return nil
 	}
-	together(t, again, again, again, again)
+	conntest.Together(t, again, again, again, again)
 	if listened.Load() == 0 || filesIn(t, path) != "" {
 		t.Errorf("%d listened, left: %q", listened.Load(), filesIn(t, path))
 	}
@@ -228,7 +229,7 @@ func TestLockFile(t *testing.T) {
 		}
 		return nil
 	}
-	together(t, again, again, again, again)
+	conntest.Together(t, again, again, again, again)
 	if locked.Load() == 0 {
 		t.Error("nobody had it")
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // streamNetworks are those that have connections.
@@ -40,7 +41,7 @@ func forNetworks(t *testing.T, f func(t *testing.T, s stack, network string)) {
 func TestConn_Stream(t *testing.T) {
 	forNetworks(t, func(t *testing.T, s stack, network string) {
 		client, server := pair(t, s, network)
-		data := pattern(4 << 20)
+		data := conntest.Pattern(4 << 20)
 		if network == "unixpacket" {
 			data = data[:64<<10] // one packet
 		}
@@ -56,7 +57,7 @@ func TestConn_Stream(t *testing.T) {
 				if n, err := c.Read(buf); !bytes.Equal(buf[:n], data) || err != nil {
 					return fmt.Errorf("a packet: %d bytes, %v", n, err)
 				}
-			} else if err := expect(c, data); err != nil {
+			} else if err := conntest.Expect(c, data); err != nil {
 				return err
 			}
 			if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -64,7 +65,7 @@ func TestConn_Stream(t *testing.T) {
 			}
 			return nil
 		}
-		together(t, func() error { return send(client) }, func() error { return send(server) },
+		conntest.Together(t, func() error { return send(client) }, func() error { return send(server) },
 			func() error { return receive(client) }, func() error { return receive(server) })
 	})
 }
@@ -74,7 +75,7 @@ func TestConn_Addresses(t *testing.T) {
 	forNetworks(t, func(t *testing.T, s stack, network string) {
 		for _, sides := range [][2]stack{{s, netStack}, {netStack, s}} {
 			l := listen(t, sides[0], network)
-			accepted := async(func() (net.Conn, error) { return l.Accept() })
+			accepted := conntest.Async(func() (net.Conn, error) { return l.Accept() })
 			client, err := sides[1].dial(context.Background(), network, l.Addr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -102,12 +103,12 @@ func TestConn_Addresses(t *testing.T) {
 func TestConn_WriteBuffers(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {
 		client, server := pair(t, s, "tcp")
-		data := pattern(3000 * 100)
+		data := conntest.Pattern(3000 * 100)
 		var bufs net.Buffers
 		for i := range 3000 {
 			bufs = append(bufs, data[i*100:(i+1)*100])
 		}
-		together(t, func() error { return expect(server, data) }, func() error {
+		conntest.Together(t, func() error { return conntest.Expect(server, data) }, func() error {
 			if n, err := client.(*Conn).WriteBuffers(&bufs); n != int64(len(data)) || err != nil || len(bufs) != 0 {
 				return fmt.Errorf("%d, %v, %d buffers left", n, err, len(bufs))
 			}
@@ -127,12 +128,12 @@ func TestConn_Reset(t *testing.T) {
 		for name, before := range map[string]func(c net.Conn){
 			"waiting":          func(c net.Conn) {},
 			"not read":         func(c net.Conn) { c.Write([]byte("data that is never read")) },
-			"after much of it": func(c net.Conn) { c.Write(pattern(100 << 10)) },
+			"after much of it": func(c net.Conn) { c.Write(conntest.Pattern(100 << 10)) },
 		} {
 			client, server := pair(t, s, "tcp")
 			before(client)
-			read := async(func() (int64, error) { return io.Copy(io.Discard, readerOnly{client}) })
-			inFlight(t, s.m, 1)
+			read := conntest.Async(func() (int64, error) { return io.Copy(io.Discard, readerOnly{client}) })
+			conntest.InFlight(t, s.m, 1)
 			if err := server.(*Conn).SetLinger(0); err != nil {
 				t.Fatal(err)
 			}
@@ -158,8 +159,8 @@ func TestConn_HalfClose(t *testing.T) {
 		client, server := pair(t, s, network)
 		buf := make([]byte, 16)
 		client.Write([]byte("last"))
-		waiting := async(func() (int, error) {
-			expect(server, []byte("last"))
+		waiting := conntest.Async(func() (int, error) {
+			conntest.Expect(server, []byte("last"))
 			return server.Read(make([]byte, 16))
 		})
 		if err := client.(*Conn).CloseWrite(); err != nil {
@@ -175,8 +176,8 @@ func TestConn_HalfClose(t *testing.T) {
 		if n, err := client.Read(buf); string(buf[:n]) != "answer" || err != nil {
 			t.Errorf("the other way: %q, %v", buf[:n], err)
 		}
-		waiting = async(func() (int, error) { return client.Read(make([]byte, 16)) })
-		inFlight(t, s.m, 1)
+		waiting = conntest.Async(func() (int, error) { return client.Read(make([]byte, 16)) })
+		conntest.InFlight(t, s.m, 1)
 		if err := client.(*Conn).CloseRead(); err != nil {
 			t.Fatal(err)
 		}
@@ -197,9 +198,9 @@ func TestConn_HalfClose(t *testing.T) {
 func TestConn_BackPressure(t *testing.T) {
 	forNetworks(t, func(t *testing.T, s stack, network string) {
 		client, server := pair(t, s, network)
-		chunk := pattern(64 << 10)
+		chunk := conntest.Pattern(64 << 10)
 		var sent atomic.Int64
-		writing := async(func() (int, error) {
+		writing := conntest.Async(func() (int, error) {
 			for {
 				n, err := client.Write(chunk)
 				sent.Add(int64(n))
@@ -211,8 +212,8 @@ func TestConn_BackPressure(t *testing.T) {
 		var was, is runtime.MemStats
 		runtime.GC() // this test makes garbage of its own
 		runtime.ReadMemStats(&was)
-		if err := eventually(func() error { // the systems' buffers may grow for a while
-			inFlight(t, s.m, 1)
+		if err := conntest.Eventually(func() error { // the systems' buffers may grow for a while
+			conntest.InFlight(t, s.m, 1)
 			before := sent.Load()
 			for range 1000 {
 				runtime.Gosched()
@@ -269,7 +270,7 @@ func TestConn_MoreToRead(t *testing.T) {
 					t.Errorf("%q, %v; want %q, %v", buf[:n], err, text, want)
 				}
 			}
-			if err := expect(client, []byte("one")); err != nil {
+			if err := conntest.Expect(client, []byte("one")); err != nil {
 				t.Fatal(err)
 			}
 			client.SetReadDeadline(time.Unix(1, 0))
@@ -280,8 +281,8 @@ func TestConn_MoreToRead(t *testing.T) {
 			read(client.(*Conn).WithContext(ctx), "", context.Canceled)
 			read(client, "two", nil)
 			read(client, "thr", nil)
-			later := async(func() (int, error) { return client.Read(buf) })
-			inFlight(t, s.m, 1)
+			later := conntest.Async(func() (int, error) { return client.Read(buf) })
+			conntest.InFlight(t, s.m, 1)
 			server.Write([]byte("fou"))
 			if n, err := later(); string(buf[:n]) != "fou" || err != nil {
 				t.Errorf("%q, %v", buf[:n], err)
@@ -301,14 +302,14 @@ func TestConn_Contexts(t *testing.T) {
 		client, server := pair(t, s, network)
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(context.Background())
-		waiting := async(func() (int, error) { return client.(*Conn).WithContext(ctx).Read(make([]byte, 16)) })
-		inFlight(t, s.m, 1)
+		waiting := conntest.Async(func() (int, error) { return client.(*Conn).WithContext(ctx).Read(make([]byte, 16)) })
+		conntest.InFlight(t, s.m, 1)
 		cancel(cause)
 		if n, err := waiting(); n != 0 || !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
 			t.Errorf("%d, %v", n, err)
 		}
 		server.Write([]byte("kept"))
-		if err := expect(client, []byte("kept")); err != nil {
+		if err := conntest.Expect(client, []byte("kept")); err != nil {
 			t.Error(err)
 		}
 	})
@@ -318,15 +319,15 @@ func TestConn_Contexts(t *testing.T) {
 func TestConn_CloseEndsEverything(t *testing.T) {
 	forNetworks(t, func(t *testing.T, s stack, network string) {
 		client, _ := pair(t, s, network)
-		reading := async(func() (int, error) { return client.Read(make([]byte, 16)) })
-		writing := async(func() (int, error) {
+		reading := conntest.Async(func() (int, error) { return client.Read(make([]byte, 16)) })
+		writing := conntest.Async(func() (int, error) {
 			for {
 				if n, err := client.Write(make([]byte, 64<<10)); err != nil {
 					return n, err
 				}
 			}
 		})
-		inFlight(t, s.m, 2)
+		conntest.InFlight(t, s.m, 2)
 		if err := client.Close(); err != nil {
 			t.Error(err)
 		}
@@ -356,7 +357,7 @@ func TestConn_DeadlineChanges(t *testing.T) {
 		}
 		talk := func() error {
 			defer client.(*Conn).CloseWrite()
-			data := pattern(1000)
+			data := conntest.Pattern(1000)
 			for trips := 0; ; trips++ {
 				select {
 				case <-done:
@@ -369,7 +370,7 @@ func TestConn_DeadlineChanges(t *testing.T) {
 				if _, err := client.Write(data); err != nil {
 					return err
 				}
-				if err := expect(client, data); err != nil {
+				if err := conntest.Expect(client, data); err != nil {
 					return err
 				}
 			}
@@ -389,7 +390,7 @@ func TestConn_DeadlineChanges(t *testing.T) {
 			}
 			return nil
 		}
-		together(t, echo, talk, change)
+		conntest.Together(t, echo, talk, change)
 		if changed.Load() != int64(changes) {
 			t.Errorf("%d changes", changed.Load())
 		}
@@ -472,14 +473,14 @@ func TestConn_SyscallConn(t *testing.T) {
 		}
 		buf := make([]byte, 16)
 		n := 0
-		waiting := async(func() (int, error) {
+		waiting := conntest.Async(func() (int, error) {
 			err := raw.Read(func(fd uintptr) bool {
 				n, err = syscall.Read(int(fd), buf)
 				return err != syscall.EAGAIN
 			})
 			return n, err
 		})
-		inFlight(t, s.m, 1)
+		conntest.InFlight(t, s.m, 1)
 		server.Write([]byte("hello"))
 		if n, err := waiting(); string(buf[:n]) != "hello" || err != nil {
 			t.Errorf("%q, %v", buf[:n], err)
@@ -490,11 +491,11 @@ func TestConn_SyscallConn(t *testing.T) {
 		}); err != nil {
 			t.Error(err)
 		}
-		if err := expect(server, []byte("answer")); err != nil {
+		if err := conntest.Expect(server, []byte("answer")); err != nil {
 			t.Error(err)
 		}
-		later := async(func() (int, error) { return client.Read(buf) })
-		inFlight(t, s.m, 1)
+		later := conntest.Async(func() (int, error) { return client.Read(buf) })
+		conntest.InFlight(t, s.m, 1)
 		server.Write([]byte("again"))
 		if n, err := later(); string(buf[:n]) != "again" || err != nil {
 			t.Errorf("%q, %v", buf[:n], err)
@@ -554,15 +555,15 @@ func TestConn_ManagerCloses(t *testing.T) {
 			client, server := pair(t, s, "tcp")
 			l := listen(t, s, "unix")
 			waiting := map[string]func() (int, error){
-				"read":   async(func() (int, error) { return client.Read(make([]byte, 16)) }),
-				"accept": async(func() (int, error) { _, err := l.Accept(); return 0, err }),
+				"read":   conntest.Async(func() (int, error) { return client.Read(make([]byte, 16)) }),
+				"accept": conntest.Async(func() (int, error) { _, err := l.Accept(); return 0, err }),
 			}
-			inFlight(t, m, 2)
+			conntest.InFlight(t, m, 2)
 			if err := m.Close(); err != nil {
 				t.Fatal(err)
 			}
-			waiting["a later write"] = async(func() (int, error) { return server.Write([]byte("x")) })
-			waiting["a later dial"] = async(func() (int, error) {
+			waiting["a later write"] = conntest.Async(func() (int, error) { return server.Write([]byte("x")) })
+			waiting["a later dial"] = conntest.Async(func() (int, error) {
 				_, err := s.dial(context.Background(), "tcp", "127.0.0.1:1")
 				return 0, err
 			})

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // blackHole is a listener whose queue is full, so that the system drops what wants to connect.
@@ -58,8 +60,8 @@ func TestDial_BlackHole(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {
 		at := blackHole(t)
 		ctx, cancel := context.WithCancel(context.Background())
-		waiting := async(func() (net.Conn, error) { return s.dial(ctx, "tcp", at) })
-		inFlight(t, s.m, 1)
+		waiting := conntest.Async(func() (net.Conn, error) { return s.dial(ctx, "tcp", at) })
+		conntest.InFlight(t, s.m, 1)
 		cancel()
 		var e *net.OpError
 		if c, err := waiting(); c != nil || !errors.Is(err, context.Canceled) || !errors.As(err, &e) || e.Op != "dial" || e.Addr.String() != at || e.Timeout() {
@@ -73,7 +75,7 @@ func TestDial_BlackHole(t *testing.T) {
 				t.Errorf("%s: %v, %v", name, c, err)
 			}
 		}
-		inFlight(t, s.m, 0)
+		conntest.InFlight(t, s.m, 0)
 	})
 }
 
@@ -114,7 +116,7 @@ func TestDial_Parallel(t *testing.T) {
 			if conn != nil {
 				conn.Close()
 			}
-			inFlight(t, s.m, 0)
+			conntest.InFlight(t, s.m, 0)
 		}
 	})
 }

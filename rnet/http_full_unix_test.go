@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // TestHTTP_FullTable: a server that runs out of descriptors goes on when there are some again.
@@ -30,7 +32,7 @@ func TestHTTP_FullTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer syscall.Close(client)
-		inFlight(t, s.m, 1)
+		conntest.InFlight(t, s.m, 1)
 		makeRoom := fillTable(t)
 		defer makeRoom()
 		if err := syscall.Connect(client, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: l.Addr().(*net.TCPAddr).Port}); err != nil {

@@ -24,6 +24,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // exchange is one case of TestHTTP: what a client does, and what it saw, as text to be compared.
@@ -57,16 +59,16 @@ var exchanges = []exchange{
 		return fmt.Sprint(seen(c.Do(r)), " continued ", continued)
 	}},
 	{"100-continue refused", func(t *testing.T, c *http.Client, url string) string {
-		r, _ := http.NewRequestWithContext(t.Context(), "POST", url+"/refuse", bytes.NewReader(pattern(1<<20)))
+		r, _ := http.NewRequestWithContext(t.Context(), "POST", url+"/refuse", bytes.NewReader(conntest.Pattern(1<<20)))
 		r.Header.Set("Expect", "100-continue")
 		return seen(c.Do(r))
 	}},
 	{"large body there", func(t *testing.T, c *http.Client, url string) string {
-		return seen(c.Post(url+"/sum", "", bytes.NewReader(pattern(8<<20))))
+		return seen(c.Post(url+"/sum", "", bytes.NewReader(conntest.Pattern(8<<20))))
 	}},
 	{"large body back", func(t *testing.T, c *http.Client, url string) string { return seen(c.Get(url + "/large")) }},
 	{"large bodies both ways at once", func(t *testing.T, c *http.Client, url string) string {
-		return seen(c.Post(url+"/echo", "", bytes.NewReader(pattern(8<<20))))
+		return seen(c.Post(url+"/echo", "", bytes.NewReader(conntest.Pattern(8<<20))))
 	}},
 	{"a file", func(t *testing.T, c *http.Client, url string) string { return seen(c.Get(url + "/file")) }},
 	{"part of a file", func(t *testing.T, c *http.Client, url string) string {
@@ -127,7 +129,7 @@ func seen(r *http.Response, err error) string {
 
 func httpHandler(t *testing.T) http.Handler {
 	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, pattern(5<<20), 0o600); err != nil {
+	if err := os.WriteFile(name, conntest.Pattern(5<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
@@ -144,7 +146,7 @@ func httpHandler(t *testing.T) http.Handler {
 		fmt.Fprintf(w, "%d %x %v %v", n, sum.Sum(nil), err, r.TransferEncoding)
 	})
 	mux.HandleFunc("/refuse", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusForbidden) })
-	mux.HandleFunc("/large", func(w http.ResponseWriter, r *http.Request) { w.Write(pattern(8 << 20)) })
+	mux.HandleFunc("/large", func(w http.ResponseWriter, r *http.Request) { w.Write(conntest.Pattern(8 << 20)) })
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).EnableFullDuplex()
 		io.Copy(w, r.Body)
@@ -183,7 +185,7 @@ func TestHTTP(t *testing.T) {
 				closed.Add(1)
 			}
 		}}
-		transport := &http.Transport{DialContext: s.dial, DisableCompression: true, ExpectContinueTimeout: patience}
+		transport := &http.Transport{DialContext: s.dial, DisableCompression: true, ExpectContinueTimeout: conntest.Patience}
 		url := "http://" + l.Addr().String()
 		serve := server.Serve
 		if kind != "plain" {
@@ -196,7 +198,7 @@ func TestHTTP(t *testing.T) {
 			server.Protocols.SetHTTP2(kind == "HTTP/2")
 			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 		}
-		serving := async(func() (int, error) { return 0, serve(l) })
+		serving := conntest.Async(func() (int, error) { return 0, serve(l) })
 		seen := map[string]string{}
 		for _, e := range exchanges {
 			seen[e.name] = e.do(t, &http.Client{Transport: transport}, url)
@@ -208,7 +210,7 @@ func TestHTTP(t *testing.T) {
 		if _, err := serving(); err != http.ErrServerClosed {
 			t.Errorf("Serve: %v", err)
 		}
-		if err := eventually(func() error {
+		if err := conntest.Eventually(func() error {
 			if o, c := opened.Load(), closed.Load(); o != c || o == 0 {
 				return fmt.Errorf("%d connections, %d closed", o, c)
 			}

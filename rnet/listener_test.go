@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // TestListener_EndsAccepts: Close, the deadline and a context end the Accepts that wait.
@@ -34,9 +35,9 @@ func TestListener_EndsAccepts(t *testing.T) {
 			l.SetDeadline(time.Time{})
 			var waiting []func() (*Conn, error)
 			for range 5 {
-				waiting = append(waiting, async(c.accept))
+				waiting = append(waiting, conntest.Async(c.accept))
 			}
-			inFlight(t, s.m, 5)
+			conntest.InFlight(t, s.m, 5)
 			c.end()
 			for _, wait := range waiting {
 				if conn, err := wait(); conn != nil || !errors.Is(err, c.want) {
@@ -53,7 +54,7 @@ func TestListener_LosesNoConnection(t *testing.T) {
 		l := listen(t, s, network).(*Listener)
 		const connections = 500
 		var expired, accepted atomic.Int64
-		accepting := async(func() (int, error) {
+		accepting := conntest.Async(func() (int, error) {
 			for {
 				c, err := l.Accept()
 				switch {
@@ -69,7 +70,7 @@ func TestListener_LosesNoConnection(t *testing.T) {
 			}
 		})
 		done := make(chan struct{})
-		together(t, func() error {
+		conntest.Together(t, func() error {
 			for {
 				select {
 				case <-done:
@@ -85,7 +86,7 @@ func TestListener_LosesNoConnection(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				c.SetDeadline(time.Now().Add(patience))
+				c.SetDeadline(time.Now().Add(conntest.Patience))
 				if _, err := c.Read(make([]byte, 1)); err != io.EOF {
 					return fmt.Errorf("connection %d: %v", i, err)
 				}
@@ -139,7 +140,7 @@ func TestListener_FullTable(t *testing.T) {
 		if n, err := syscall.Read(client, make([]byte, 8)); n != 1 || err != nil {
 			t.Errorf("the connection that waited: %d, %v", n, err)
 		}
-		again := async(l.Accept)
+		again := conntest.Async(l.Accept)
 		if err := dialError(s, context.Background(), "tcp", l.Addr().String()); err != nil {
 			t.Error(err)
 		}
@@ -219,14 +220,14 @@ func TestListener_CloseUnderFire(t *testing.T) {
 			for range dialers {
 				fs = append(fs, dial)
 			}
-			together(t, fs...)
+			conntest.Together(t, fs...)
 			l.Close()
 			if accepted.Load() < int64(n/3) || dialed.Load() < int64(n) {
 				t.Errorf("%s: %d accepted, %d dialed", network, accepted.Load(), dialed.Load())
 			}
 		}
-		inFlight(t, s.m, 0)
-		if err := eventually(func() error {
+		conntest.InFlight(t, s.m, 0)
+		if err := conntest.Eventually(func() error {
 			if now := descriptors(); len(now) > len(before) {
 				return fmt.Errorf("%d descriptors, %d before", len(now), len(before))
 			}
@@ -249,7 +250,7 @@ func TestListener_ManagerCloses(t *testing.T) {
 				}
 				l := listen(t, ourStack(m, name), "unix")
 				var accepted atomic.Int64
-				together(t, func() error {
+				conntest.Together(t, func() error {
 					for {
 						c, err := l.Accept()
 						if errors.Is(err, net.ErrClosed) {
@@ -273,7 +274,7 @@ func TestListener_ManagerCloses(t *testing.T) {
 				})
 				l.Close()
 			}
-			if err := eventually(func() error {
+			if err := conntest.Eventually(func() error {
 				if now := descriptors(); len(now) > len(before) {
 					return fmt.Errorf("%d descriptors, %d before", len(now), len(before))
 				}
@@ -356,7 +357,7 @@ func TestListenConfig(t *testing.T) {
 		if want := fmt.Sprint([]string{"tcp4 127.0.0.1:0 bound to 0", "tcp4 " + at + " bound to 0", "tcp4 " + at + " bound to 0"}); fmt.Sprint(said) != want {
 			t.Errorf("Control was told %v, want %v", said, want)
 		}
-		accepted := async(first.Accept)
+		accepted := conntest.Async(first.Accept)
 		if err := dialError(s, context.Background(), "tcp", at); err != nil {
 			t.Fatal(err)
 		}

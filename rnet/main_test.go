@@ -1,60 +1,21 @@
 package rnet
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 )
-
-// patience is how long a test waits for what must happen. It ends a hang; nothing is measured by it.
-const patience = 60 * time.Second
 
 // TestMain checks that all tests together leave nothing behind: no goroutine and no descriptor.
 func TestMain(m *testing.M) {
-	r, w, _ := os.Pipe() // starts the runtime's poller, which has descriptors of its own
-	r.Close()
-	w.Close()
-	before := descriptors()
-	code := m.Run()
-	if d, err := ringport.Default(); err == nil {
-		d.Close()
-	}
-	if code == 0 {
-		if err := eventually(func() error { return leftBehind(before) }); err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL: the tests left something behind:", err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-func leftBehind(before []string) error {
-	var errs []error
-	for _, d := range descriptors() {
-		if !slices.Contains(before, d) {
-			errs = append(errs, fmt.Errorf("descriptor left: %s", d))
-		}
-	}
-	buf := make([]byte, 1<<20)
-	for i, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if i > 0 && strings.Contains(stack, "github.com/ringport/ringport") {
-			errs = append(errs, fmt.Errorf("goroutine left: %s", stack))
-		}
-	}
-	return errors.Join(errs...)
+	os.Exit(conntest.Run(m, descriptors))
 }
 
 // descriptors are this process's, with what they stand for. Where the system has no list there are none.
@@ -66,15 +27,6 @@ func descriptors() (all []string) {
 		}
 	}
 	return all
-}
-
-// eventually asks check until it has no objection any more, for as long as patience lasts, and returns its last one.
-func eventually(check func() error) error {
-	for end := time.Now().Add(patience); ; runtime.Gosched() {
-		if err := check(); err == nil || time.Now().After(end) {
-			return err
-		}
-	}
 }
 
 // stack is one implementation of connections: package net, or ours on one backend.
@@ -174,7 +126,7 @@ func listen(t testing.TB, s stack, network string) net.Listener {
 func pair(t testing.TB, s stack, network string) (client, server net.Conn) {
 	t.Helper()
 	l := listen(t, s, network)
-	accepted := async(func() (net.Conn, error) { return l.Accept() })
+	accepted := conntest.Async(func() (net.Conn, error) { return l.Accept() })
 	client, err := s.dial(context.Background(), network, l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -186,71 +138,4 @@ func pair(t testing.TB, s stack, network string) (client, server net.Conn) {
 	l.Close()
 	t.Cleanup(func() { client.Close(); server.Close() })
 	return client, server
-}
-
-// async runs f in a goroutine; the function that it returns waits for its result.
-func async[T any](f func() (T, error)) func() (T, error) {
-	var v T
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		v, err = f()
-	}()
-	return func() (T, error) {
-		select {
-		case <-done:
-			return v, err
-		case <-time.After(patience):
-			return v, errors.New("it hangs")
-		}
-	}
-}
-
-// inFlight waits until m has n operations in flight.
-func inFlight(t testing.TB, m *ringport.Manager, n int64) {
-	t.Helper()
-	if err := eventually(func() error {
-		if got := m.Stats().InFlight; got != n {
-			return fmt.Errorf("%d operations in flight, want %d", got, n)
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// together runs fs at the same time, and reports their errors.
-func together(t testing.TB, fs ...func() error) {
-	t.Helper()
-	var wg sync.WaitGroup
-	for _, f := range fs {
-		wg.Go(func() {
-			if err := f(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// expect reads what must come.
-func expect(r io.Reader, want []byte) error {
-	got := make([]byte, len(want))
-	if n, err := io.ReadFull(r, got); err != nil {
-		return fmt.Errorf("%d of %d bytes, %w", n, len(want), err)
-	}
-	if !bytes.Equal(got, want) {
-		return errors.New("other bytes than were sent")
-	}
-	return nil
-}
-
-// pattern is n bytes that tell where they belong.
-func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i ^ i>>8 ^ i>>16)
-	}
-	return b
 }

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 func packets(t testing.TB, s stack, network, address string) *PacketConn {
@@ -154,11 +156,11 @@ func TestPacketConn_Ends(t *testing.T) {
 			{c, func() { c.Close() }, net.ErrClosed},
 		} {
 			c.SetReadDeadline(time.Time{})
-			waiting := async(func() (int, error) {
+			waiting := conntest.Async(func() (int, error) {
 				n, _, err := end.c.ReadFrom(make([]byte, 10))
 				return n, err
 			})
-			inFlight(t, s.m, 1)
+			conntest.InFlight(t, s.m, 1)
 			end.end()
 			var e *net.OpError
 			if n, err := waiting(); n != 0 || !errors.Is(err, end.want) || !errors.As(err, &e) || e.Op != "read" {
@@ -200,7 +202,7 @@ func TestPacketConn_Together(t *testing.T) {
 				return nil
 			})
 		}
-		together(t, fs...)
+		conntest.Together(t, fs...)
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // TestSameAsNet: what goes wrong goes wrong as it does with package net: the same operation, addresses, sentinels and answers.
@@ -158,7 +159,7 @@ func TestSameAsNet(t *testing.T) {
 			}
 			defer c.Close()
 			c.Write([]byte("x"))
-			c.SetReadDeadline(time.Now().Add(patience))
+			c.SetReadDeadline(time.Now().Add(conntest.Patience))
 			_, err = c.Read(make([]byte, 1))
 			return err
 		},

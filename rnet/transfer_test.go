@@ -15,11 +15,12 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // TestConn_ReadFrom: what a reader has arrives in full, whatever the reader is, and no more is taken from it than is sent.
 func TestConn_ReadFrom(t *testing.T) {
-	data := pattern(3 << 20)
+	data := conntest.Pattern(3 << 20)
 	name := filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)
@@ -87,14 +88,14 @@ func TestConn_ReadFrom(t *testing.T) {
 				t.Run(network+" from "+what, func(t *testing.T) {
 					to, peer := pair(t, s, network)
 					r := c.reader(t)
-					together(t, func() error {
+					conntest.Together(t, func() error {
 						n, err := io.Copy(to, r)
 						if n != int64(len(c.want)) || err != nil {
 							return fmt.Errorf("%d bytes, %v", n, err)
 						}
 						return to.(*Conn).CloseWrite()
 					}, func() error {
-						if err := expect(peer, c.want); err != nil {
+						if err := conntest.Expect(peer, c.want); err != nil {
 							return err
 						}
 						if n, err := peer.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -122,7 +123,7 @@ func TestConn_WriteTo(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {
 		for _, network := range networks {
 			from, peer := pair(t, s, network)
-			data := pattern(30 << 10)
+			data := conntest.Pattern(30 << 10)
 			peer.Write(data)
 			peer.(*Conn).CloseWrite()
 			var b bytes.Buffer
@@ -171,8 +172,8 @@ func TestConn_TransferEnds(t *testing.T) {
 			t.Run(what, func(t *testing.T) {
 				to, _ := pair(t, s, "tcp")
 				from := c.from(t)
-				moving := async(func() (int64, error) { return to.(*Conn).ReadFrom(from) })
-				inFlight(t, s.m, 1)
+				moving := conntest.Async(func() (int64, error) { return to.(*Conn).ReadFrom(from) })
+				conntest.InFlight(t, s.m, 1)
 				c.end(from, to)
 				n, err := moving()
 				var e *net.OpError
@@ -185,8 +186,8 @@ func TestConn_TransferEnds(t *testing.T) {
 			to, _ := pair(t, s, "tcp")
 			ctx, cancel := context.WithCancel(context.Background())
 			from := file(t)
-			moving := async(func() (int64, error) { return io.Copy(to.(*Conn).WithContext(ctx), from) })
-			inFlight(t, s.m, 1)
+			moving := conntest.Async(func() (int64, error) { return io.Copy(to.(*Conn).WithContext(ctx), from) })
+			conntest.InFlight(t, s.m, 1)
 			cancel()
 			if n, err := moving(); !errors.Is(err, context.Canceled) || n == 64<<20 {
 				t.Errorf("%d, %v", n, err)
@@ -196,8 +197,8 @@ func TestConn_TransferEnds(t *testing.T) {
 			to, peer := pair(t, s, "tcp")
 			peer.(*Conn).SetLinger(0)
 			from := file(t)
-			moving := async(func() (int64, error) { return io.Copy(to, from) })
-			inFlight(t, s.m, 1)
+			moving := conntest.Async(func() (int64, error) { return io.Copy(to, from) })
+			conntest.InFlight(t, s.m, 1)
 			peer.Close()
 			if _, err := moving(); err == nil {
 				t.Error("no error")
