@@ -239,14 +239,14 @@ func (p *workers) stop(m *Manager) {
 	}
 }
 
-// runs reports whether the caller is in op's callback.
+// runs reports whether the caller is in op's callback. Another worker may be on its way out of an earlier call.
 func (p *workers) runs(op *Op) bool {
 	self := goroutineNumber()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for w := range p.all {
-		if w.calling == op {
-			return w.goroutine == self
+		if w.calling == op && w.goroutine == self {
+			return true
 		}
 	}
 	return false

@@ -245,3 +245,20 @@ func TestBatch_DoublesWhenFilled(t *testing.T) {
 		}
 	})
 }
+
+// TestWorkers_Runs: whose callback the caller is in is told though another worker has not yet found the way out of an earlier call of it.
+func TestWorkers_Runs(t *testing.T) {
+	op, other := new(Op), new(Op)
+	self := &worker{goroutine: goroutineNumber(), calling: op}
+	p := &workers{all: map[*worker]struct{}{self: {}}}
+	for i := range 20 {
+		p.all[&worker{goroutine: int64(-1 - i), calling: op}] = struct{}{}
+	}
+	if !p.runs(op) || p.runs(other) {
+		t.Errorf("its own: %v, another: %v", p.runs(op), p.runs(other))
+	}
+	self.calling = other
+	if p.runs(op) || !p.runs(other) {
+		t.Errorf("afterwards: %v, %v", p.runs(op), p.runs(other))
+	}
+}
