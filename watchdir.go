@@ -66,7 +66,7 @@ var ErrDirGone error = &sentinel{"the watched directory is gone", fs.ErrNotExist
 // things. Events say where to look and not what is there: a file is read later than the event, when it may have changed again, for
 // which there is another event then. Changes that happened before a listing may be reported after it, so that a DirCreate may be of
 // something that is known and a DirRemove, or a DirWrite, of something that is not. And what a new directory
-// has in it is reported after it by a DirCreate each, however it got there.
+// has in it is reported after it by a DirCreate each, however it got there, and so is all that changes there from then on.
 //
 // A move within the directory is a DirRename if the system tells what belongs together and nothing had to be listed that may have seen
 // the move already, in particular while a DirRescan was being handled; else it is a DirRemove and a DirCreate.

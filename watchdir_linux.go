@@ -227,11 +227,10 @@ func (t *inotify) handle(dir *watchedDir, e inotifyEvent) error {
 	case e.mask&unix.IN_MODIFY != 0:
 		return t.emit(DirWrite, dir.join(e.name), "")
 	case e.mask&unix.IN_ATTRIB != 0:
-		err := t.emit(DirAttribute, dir.join(e.name), "")
-		if err == nil && isDir && t.recursive && dir.isUnwatched(e.name) { // it may not have been readable
-			err = t.enter(dir, string(e.name), true)
+		if isDir && t.recursive && dir.isUnwatched(e.name) { // it may not have been readable
+			return t.enter(dir, string(e.name), DirAttribute)
 		}
-		return err
+		return t.emit(DirAttribute, dir.join(e.name), "")
 	case e.mask&unix.IN_CREATE != 0:
 		if t.isFresh(dir) && dir.takeListed(e.name) {
 			return nil

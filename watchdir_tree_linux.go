@@ -30,6 +30,8 @@ type fileID struct{ dev, ino uint64 }
 
 const noWatch = -1
 
+const unreported DirOp = 0
+
 // join is the path of a name in d.
 func (d *watchedDir) join(name []byte) string {
 	if d.path == "" {
@@ -111,26 +113,39 @@ func (t *inotify) watch(path string) (wd int, err error) {
 
 func (t *inotify) absolute(path string) string { return t.root + "/" + path }
 
-// enter watches the directory called name in parent, and lists what is in it, all the way down.
-func (t *inotify) enter(parent *watchedDir, name string, report bool) error {
+// enter watches the directory called name in parent, reports it by the event as, and lists what is in it, all the way down. It is watched first:
+// whoever looks into it when it is reported must be told of all that changes after that. As unreported, neither it nor what is in it is reported.
+func (t *inotify) enter(parent *watchedDir, name string, as DirOp) error {
 	if err := t.over(); err != nil { // a large tree takes its time
 		return err
 	}
 	d := &watchedDir{wd: noWatch, parent: parent, path: parent.join([]byte(name))}
 	t.adopt(parent, name, d)
+	err := t.watchIn(d, as)
+	if err == nil && as != unreported {
+		err = t.emit(as, d.path, "")
+	}
+	if err != nil || d.wd == noWatch {
+		return err
+	}
+	return t.list(d, as != unreported)
+}
+
+// watchIn watches d, which is in the tree already, if that can be done.
+func (t *inotify) watchIn(d *watchedDir, as DirOp) error {
 	wd, err := t.watch(d.path)
 	if err != nil {
 		return t.unwatched(err)
 	}
 	if other := t.dirs[int32(wd)]; other != nil {
-		for above := parent; above != nil; above = above.parent {
+		for above := d.parent; above != nil; above = above.parent {
 			if above == other { // below itself: by a bind mount, or for the moment
 				return nil
 			}
 		}
 		// A directory has one place, and it is here now. Events that are still to come will tell what there is at the other one.
 		t.unwatch(other)
-		if report {
+		if as != unreported {
 			if err := t.emit(DirRemove, other.path, ""); err != nil {
 				return err
 			}
@@ -142,7 +157,7 @@ func (t *inotify) enter(parent *watchedDir, name string, report bool) error {
 	d.wd = int32(wd)
 	t.dirs[d.wd] = d
 	t.freshen(d)
-	return t.list(d, report)
+	return nil
 }
 
 // unwatched is what an error means that keeps a directory from being watched.
@@ -185,14 +200,19 @@ func (t *inotify) list(d *watchedDir, report bool) error {
 				continue
 			}
 			d.listed[name] = struct{}{}
-			if err := t.emit(DirCreate, d.join([]byte(name)), ""); err != nil {
-				return err
-			}
 		}
-		if e.IsDir() {
-			if err := t.enter(d, name, report); err != nil {
-				return err
+		switch {
+		case e.IsDir():
+			as := unreported
+			if report {
+				as = DirCreate
 			}
+			err = t.enter(d, name, as)
+		case report:
+			err = t.emit(DirCreate, d.join([]byte(name)), "")
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -214,11 +234,10 @@ func (t *inotify) appear(dir *watchedDir, name []byte, isDir bool) error {
 			return err
 		}
 	}
-	path := dir.join(name)
-	if err := t.emit(DirCreate, path, ""); err != nil || !isDir || !t.recursive {
-		return err
+	if isDir && t.recursive {
+		return t.enter(dir, string(name), DirCreate)
 	}
-	return t.enter(dir, path[len(path)-len(name):], true)
+	return t.emit(DirCreate, dir.join(name), "")
 }
 
 // vanish reports that a name is no more, and forgets what was below it.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -125,6 +126,7 @@ func TestRoundEnds(t *testing.T) {
 	r := newRound(spec, how)
 	res, err := runRound(&fakeEngine{func(r *round) error {
 		for r.more() {
+			runtime.Gosched() // under Wine nothing preempts this
 		}
 		return nil
 	}}, r, how, func(sample) {})
