@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -270,6 +271,32 @@ func detach(t testing.TB, m *Manager, h Handle) {
 	}
 }
 
+// owned are the handles that tests have to close. A number must not be closed twice: it may be another's by then, of the runtime or the system.
+var owned sync.Map
+
+// disown reports whether h was to be closed, which it isn't any more.
+func disown(h Handle) bool {
+	_, mine := owned.LoadAndDelete(h)
+	return mine
+}
+
+// own makes the end of the test close h, unless it is closed before by closing, or disowned.
+func own(t testing.TB, h Handle) {
+	owned.Store(h, true)
+	t.Cleanup(func() {
+		if disown(h) {
+			closeRaw(h)
+		}
+	})
+}
+
+// closing is the operation that closes h, which nobody else will close.
+func closing(h Handle) *Op {
+	disown(h)
+	op := CloseHandle(h)
+	return &op
+}
+
 // pipe returns the two ends of a pipe for m, in blocking mode where there is one. The end of the test closes them.
 func pipe(t testing.TB, m *Manager) (r, w Handle) {
 	t.Helper()
@@ -278,7 +305,7 @@ func pipe(t testing.TB, m *Manager) (r, w Handle) {
 		t.Fatal(err)
 	}
 	for _, h := range []Handle{r, w} {
-		t.Cleanup(func() { closeRaw(h) })
+		own(t, h)
 		attach(t, m, h)
 	}
 	return r, w

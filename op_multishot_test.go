@@ -54,7 +54,7 @@ func TestAcceptMany(t *testing.T) {
 					t.Fatalf("round %d: %+v", round, got)
 				}
 				seen[got.n] = true
-				t.Cleanup(func() { closeRaw(Handle(got.n)) })
+				own(t, Handle(got.n))
 				put(t, client, "x")
 				if n := do(t, m, readOp(Handle(got.n), 8, CurrentOffset)); n != 1 {
 					t.Errorf("%d", n)

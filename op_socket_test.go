@@ -16,7 +16,7 @@ import (
 func newSocket(t testing.TB, m *Manager, domain, kind int) Handle {
 	t.Helper()
 	h := Handle(do(t, m, ptr(func(op *Op) { *op = Socket(domain, kind, 0) })))
-	t.Cleanup(func() { closeRaw(h) })
+	own(t, h)
 	return h
 }
 
@@ -55,7 +55,7 @@ func connection(t testing.TB, m *Manager) (client, server Handle) {
 		t.Fatal(accepted.err)
 	}
 	server = Handle(accepted.n)
-	t.Cleanup(func() { closeRaw(server) })
+	own(t, server)
 	return client, server
 }
 
@@ -88,7 +88,7 @@ func TestSocket_Echo(t *testing.T) {
 				served <- err
 				return
 			}
-			t.Cleanup(func() { closeRaw(Handle(n)) })
+			own(t, Handle(n))
 			*op = Recv(Handle(n), buf, 0)
 			m.Start(op, onRecv)
 		}); err != nil {
@@ -220,7 +220,7 @@ func TestSocket_ErrorsOfUnix(t *testing.T) {
 		fails(t, m, "recv", syscall.ENOTCONN, func(op *Op) { *op = Recv(alone, make([]byte, 8), 0) })
 		fails(t, m, "recv", syscall.EAGAIN, func(op *Op) { *op = Recv(server, make([]byte, 8), DontWait) })
 		fails(t, m, "socket", syscall.EAFNOSUPPORT, func(op *Op) { *op = Socket(9999, syscall.SOCK_STREAM, 0) })
-		do(t, m, ptr(func(op *Op) { *op = CloseHandle(l) }))
+		do(t, m, closing(l))
 		fails(t, m, "connect", syscall.ECONNREFUSED, func(op *Op) { *op = Connect(alone, at) })
 		do(t, m, ptr(func(op *Op) { *op = Shutdown(client, ShutdownWrite) }))
 		fails(t, m, "send", syscall.EPIPE, func(op *Op) { *op = Send(client, []byte("x"), noSignal) })

@@ -84,17 +84,15 @@ func TestOverlapped_PipePeek(t *testing.T) {
 func datagramSocket(t *testing.T) windows.Handle {
 	t.Helper()
 	socket := newDatagramSocket(t)
-	t.Cleanup(func() { windows.Closesocket(socket) })
+	own(t, Handle(socket))
 	return socket
 }
 
 func newDatagramSocket(t *testing.T) windows.Handle {
 	t.Helper()
-	var data windows.WSAData
-	if err := windows.WSAStartup(0x202, &data); err != nil {
+	if err := win32.StartWinsock(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { windows.WSACleanup() })
 	socket, err := windows.WSASocket(windows.AF_INET, windows.SOCK_DGRAM, 0, nil, 0, windows.WSA_FLAG_OVERLAPPED)
 	if err == nil {
 		err = windows.Bind(socket, &windows.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})

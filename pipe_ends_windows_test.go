@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -60,20 +59,6 @@ func (s pipeSort) client(name string) (windows.Handle, error) {
 	return h, err
 }
 
-// owned are the handles that tests have to close. A number must not be closed twice: it may be the runtime's by then.
-var owned sync.Map
-
-func disown(h windows.Handle) bool {
-	_, mine := owned.LoadAndDelete(h)
-	return mine
-}
-
-// closing is the operation that closes h, which nobody else will close.
-func closing(h Handle) *Op {
-	disown(windows.Handle(h))
-	return ref(CloseHandle(h))
-}
-
 // fileOf makes a File of h, which closes it.
 func fileOf(t *testing.T, m *Manager, h Handle) *File {
 	t.Helper()
@@ -81,19 +66,14 @@ func fileOf(t *testing.T, m *Manager, h Handle) *File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	disown(windows.Handle(h))
+	disown(h)
 	return f
 }
 
 // attach makes h the test's to close, and expects what Attach says of it: nothing if it is overlapped.
 func (s pipeSort) attach(t *testing.T, m *Manager, h windows.Handle) Handle {
 	t.Helper()
-	owned.Store(h, true)
-	t.Cleanup(func() {
-		if disown(h) {
-			windows.CloseHandle(h)
-		}
-	})
+	own(t, Handle(h))
 	if err := m.Attach(Handle(h)); (err != nil) != s.synchronous {
 		t.Fatal(err)
 	}

@@ -109,7 +109,7 @@ func TestWatch_NobodyReads(t *testing.T) {
 			if full {
 				fillPipe(t, out)
 			}
-			do(t, m, ptr(func(op *Op) { *op = CloseHandle(in) }))
+			do(t, m, closing(in))
 			r, calls := watch(t, m, out, Writable, OneShot)
 			if ready := receive(t, m, calls); ready != Writable|Error || r.Err() != nil {
 				t.Errorf("full: %v: %v, %v", full, ready, r.Err())

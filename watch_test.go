@@ -24,7 +24,7 @@ type bell struct {
 func openSignal(t testing.TB) bell {
 	t.Helper()
 	s := newSignal(t)
-	t.Cleanup(func() { closeRaw(s.h) })
+	own(t, s.h)
 	return s
 }
 
@@ -247,7 +247,7 @@ func TestWatch_Events(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		do(t, m, ptr(func(op *Op) { *op = CloseHandle(dup(t, in)) })) // closes nothing that is watched
-		do(t, m, ptr(func(op *Op) { *op = CloseHandle(out) }))
+		do(t, m, closing(out))
 		for ready := Readable; ready != Readable|HangUp; ready = receive(t, m, calls) { // a read finds the end
 			if ready != Readable {
 				t.Fatalf("%v", ready)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 // Polls: of sockets, and for data in pipes.
@@ -58,8 +59,7 @@ func closeSocket(s windows.Handle) error {
 // rawSocket makes a TCP socket, which the driver knows if attached is set.
 func (f *fixture) rawSocket(attached bool) windows.Handle {
 	f.Helper()
-	var data windows.WSAData
-	if err := windows.WSAStartup(0x202, &data); err != nil {
+	if err := win32.StartWinsock(); err != nil {
 		f.Fatal(err)
 	}
 	s, err := windows.WSASocket(windows.AF_INET, windows.SOCK_STREAM, windows.IPPROTO_TCP, nil, 0,

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/win32"
 )
 
 // TestTransfersDoNotAllocate: in the steady state, in both modes.
@@ -54,8 +55,7 @@ func TestTransfersDoNotAllocate(t *testing.T) {
 			whole = append(whole, pages[i*pageBytes:][:pageBytes])
 			halves = append(halves, pages[i*pageBytes:][:pageBytes/2])
 		}
-		var wsa windows.WSAData
-		if err := windows.WSAStartup(0x202, &wsa); err != nil {
+		if err := win32.StartWinsock(); err != nil {
 			t.Fatal(err)
 		}
 		socket, err := windows.Socket(windows.AF_INET, windows.SOCK_DGRAM, 0)

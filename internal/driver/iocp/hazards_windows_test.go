@@ -129,11 +129,9 @@ func TestHazard07SkipOnSuccess(t *testing.T) {
 		}
 		readsData(t, d, h, other)
 
-		var data windows.WSAData
-		if err := windows.WSAStartup(0x202, &data); err != nil {
+		if err := win32.StartWinsock(); err != nil {
 			t.Fatal(err)
 		}
-		defer windows.WSACleanup()
 		socket, err := windows.WSASocket(windows.AF_INET, windows.SOCK_STREAM, 0, nil, 0, windows.WSA_FLAG_OVERLAPPED)
 		if err != nil {
 			t.Fatal(err)
