@@ -16,7 +16,7 @@ import (
 func init() {
 	seedRows = append(seedRows,
 		seedRow{"withOverlapped, withOverlappedEx: any call", []func(*testing.T){TestSeed_withOverlapped}},
-		seedRow{"StartCallback", []func(*testing.T){TestSeed_StartCallback}},
+		seedRow{"LPOVERLAPPED, StartCallback, StartIOCallback", []func(*testing.T){TestSeed_StartCallback}},
 		seedRow{"CbResult", []func(*testing.T){TestSeed_CbResult}},
 		seedRow{"CompletionCallback: status, error and count", []func(*testing.T){TestSeed_CompletionCallback}},
 	)

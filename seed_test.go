@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -35,10 +37,10 @@ var seedRows = []seedRow{
 	{"associateHandle, associateHandle'", []func(*testing.T){TestSeed_associateHandle, TestBadInput_Handles}},
 	{"withOverlappedEx, withOverlapped", []func(*testing.T){TestLaw3_Causes, TestLaw2_HeldUntilCompletion}},
 	{"CompletionCallback, IOResult", []func(*testing.T){TestLaw8_ErrorsSayWhatOnWhatAndWhy, TestLaw9_OneContract}},
-	{"withException, ioSuccess, ioFailed, ioFailedAny", []func(*testing.T){TestLaw8_ErrorsSayWhatOnWhatAndWhy}},
+	{"withException, ioSuccess, ioFailed, ioFailedAny, getLastError, throwWinErr", []func(*testing.T){TestLaw8_ErrorsSayWhatOnWhatAndWhy}},
 	{"exchangePtr, nullReq", []func(*testing.T){TestLaw1_ExactlyOnce, TestLaw1_OneWinner, TestStress}},
 	{"addRequest, removeRequest, outstandingRequests", []func(*testing.T){TestSeed_outstandingRequests}},
-	{"registerTimeout, updateTimeout, unregisterTimeout", []func(*testing.T){TestTimeout_FiresOnce, TestTimeout_TooFarIsNever,
+	{"TimeoutCallback, TimeoutKey, Seconds, registerTimeout, updateTimeout, unregisterTimeout", []func(*testing.T){TestTimeout_FiresOnce, TestTimeout_TooFarIsNever,
 		TestTimeout_ReportsWhetherPending, TestTimeout_AgainstAModel, TestTimeout_EveryArmingEndsOnce,
 		TestTimeout_WakesOnlyForTheEarliest, TestTimeout_PanicIsNotSwallowed}},
 	{"runExpiredTimeouts, fromTimeout", []func(*testing.T){TestTimeout_Order, TestTimeout_NextTimeoutIsExact, TestTimeout_EndsTheWait}},
@@ -65,6 +67,47 @@ func TestSeed_Rows(t *testing.T) {
 			t.Errorf("%s has no test", row.names)
 		}
 		t.Logf("%s: %s", row.names, strings.Join(names, ", "))
+	}
+}
+
+// TestSeed_Document: docs/seed.md shows each name by tests, which are where it says; they, or the rows here, name it too.
+func TestSeed_Document(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	named := regexp.MustCompile("`([^`]+)`")
+	shown := regexp.MustCompile(`\[(\w+)\]\(\.\./([\w/.]+)\)`)
+	rows := 0
+	for line := range strings.Lines(read("docs/seed.md")) {
+		cells := strings.Split(line, " | ")
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| ---") || strings.Contains(line, "| shown by |") {
+			continue
+		}
+		rows++
+		links := shown.FindAllStringSubmatch(line, -1)
+		if len(links) == 0 {
+			t.Errorf("no test: %s", line)
+		}
+		tests := read("seed_test.go") + read("seed_overlapped_windows_test.go")
+		for _, link := range links {
+			text := read(link[2])
+			if !strings.Contains(text, "func "+link[1]+"(t *testing.T)") {
+				t.Errorf("%s is not in %s", link[1], link[2])
+			}
+			tests += text
+		}
+		for _, name := range named.FindAllStringSubmatch(cells[0], -1) {
+			if !regexp.MustCompile(`\b` + regexp.QuoteMeta(name[1])).MatchString(tests) {
+				t.Errorf("no test names %s", name[1])
+			}
+		}
+	}
+	if rows < len(seedRows) {
+		t.Errorf("%d rows", rows)
 	}
 }
 
