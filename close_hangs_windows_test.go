@@ -22,9 +22,9 @@ import (
 // closePatience ends a hang, with the stacks of all goroutines. It bounds no correct run.
 const closePatience = 2 * time.Minute
 
-// TestCloseNeverHangs closes handles, listening instances and the manager at random points of connects, reads, writes and cancels. All of them
+// TestHazard20CloseNeverHangs closes handles, listening instances and the manager at random points of connects, reads, writes and cancels. All of them
 // return, and so does every call that was under way.
-func TestCloseNeverHangs(t *testing.T) {
+func TestHazard20CloseNeverHangs(t *testing.T) {
 	const rounds = 1000
 	seed := testSeed(t)
 	for _, owned := range []bool{false, true} {

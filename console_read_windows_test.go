@@ -233,9 +233,9 @@ var consoleRoundsChild = child("console rounds", func() error {
 	})
 })
 
-// TestConsole_GivenUp gives up 1000 reads of a console, 250 in each mode. What is typed next, and what was typed of the line before, comes to the
+// TestHazard26ConsoleGivenUp gives up 1000 reads of a console, 250 in each mode. What is typed next, and what was typed of the line before, comes to the
 // next read. How long a read takes to give up is printed.
-func TestConsole_GivenUp(t *testing.T) { t.Log(runChild(t, consoleRoundsChild)) }
+func TestHazard26ConsoleGivenUp(t *testing.T) { t.Log(runChild(t, consoleRoundsChild)) }
 
 var consoleRaceChild = child("console race", func() error {
 	return onKeyboard(func(k *keyboard) error {

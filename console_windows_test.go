@@ -42,9 +42,9 @@ func raiseHere(e ConsoleEvent) error {
 	return nil
 }
 
-// TestHandleConsole_IsTheAcknowledgement: after an event that ends the process, the system's call returns when all handlers have returned, or
+// TestHazard27ReturnIsTheAcknowledgement: after an event that ends the process, the system's call returns when all handlers have returned, or
 // will not be called any more; after others at once. The system is then told to ask the next.
-func TestHandleConsole_IsTheAcknowledgement(t *testing.T) {
+func TestHazard27ReturnIsTheAcknowledgement(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		for _, e := range consoleEventsHere {
 			m := open(t, c)

@@ -114,8 +114,8 @@ func TestConn_Bytes(t *testing.T) {
 	}
 }
 
-// TestConn_Flush: it waits until everything was read, and ends with the context.
-func TestConn_Flush(t *testing.T) {
+// TestHazard24Flush: it waits until everything was read, and ends with the context.
+func TestHazard24Flush(t *testing.T) {
 	forEach(t, func(t *testing.T, m *ringport.Manager) {
 		client, server := pair(t, ListenConfig{Manager: m})
 		server.Write([]byte("unread"))

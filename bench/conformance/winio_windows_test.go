@@ -14,9 +14,9 @@ import (
 	"github.com/ringport/ringport/ipc"
 )
 
-// TestWinio: go-winio's clients talk to ipc's servers, and ipc's clients to go-winio's servers, of bytes and of messages, to the end of each
+// TestHazard25Winio: go-winio's clients talk to ipc's servers, and ipc's clients to go-winio's servers, of bytes and of messages, to the end of each
 // direction.
-func TestWinio(t *testing.T) {
+func TestHazard25Winio(t *testing.T) {
 	for _, messages := range []bool{false, true} {
 		for name, ends := range map[string]func(path string, messages bool) (server, client net.Conn, err error){
 			"their client": theirClient, "their server": theirServer,

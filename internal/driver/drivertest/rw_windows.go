@@ -24,7 +24,7 @@ var rwTests = []test{
 	{name: "AppendIgnoresTheOffset", run: appendOnly},
 	{name: "MessagesLongerThanTheBuffer", run: messages},
 	{name: "Law8BadReadsAndWrites", run: badReadWrite},
-	{name: "Law1FailuresAtOnceAndTheirPackets", run: failuresAtOnce},
+	{name: "Hazard08FailuresAtOnceAndTheirPackets", run: failuresAtOnce},
 	{name: "RegisteredBuffers", run: registeredBuffers},
 	{name: "RegisteredFiles", run: registeredFiles},
 	{name: "Law2RegisteredFilesInFlight", run: registeredInFlight},

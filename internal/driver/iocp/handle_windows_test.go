@@ -40,8 +40,8 @@ func TestDetachedDuplicates(t *testing.T) {
 	})
 }
 
-// TestInquireChangesNothing: it may be a late answer about a number that is another handle's by then.
-func TestInquireChangesNothing(t *testing.T) {
+// TestHazard16InquireChangesNothing: it may be a late answer about a number that is another handle's by then.
+func TestHazard16InquireChangesNothing(t *testing.T) {
 	inBothModes(t, func(t *testing.T, d *Driver) {
 		h, _ := newPipe(t)
 		if what, err := inquire(windows.Handle(h)); err != nil || !what.pipe || what.attached {

@@ -10,7 +10,7 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-func TestErrnoOf(t *testing.T) {
+func TestHazard10ErrnoOf(t *testing.T) {
 	for _, c := range []struct {
 		status windows.NTStatus
 		want   syscall.Errno
@@ -64,8 +64,8 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// TestAlarm: a short wait is ended by the alarm alone, a long one by the system and well before its time.
-func TestAlarm(t *testing.T) {
+// TestHazard29Alarm: a short wait is ended by the alarm alone, a long one by the system and well before its time.
+func TestHazard29Alarm(t *testing.T) {
 	d, err := Open(driver.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -185,9 +185,9 @@ func TestNothingWrittenIsNotSuccess(t *testing.T) {
 	})
 }
 
-// TestAbandonedCall: the start function panics when it has made its call. The system has its OVERLAPPED and buffer until the packet comes, and so
+// TestHazard02AbandonedCall: the start function panics when it has made its call. The system has its OVERLAPPED and buffer until the packet comes, and so
 // long the block keeps both; Close waits for that.
-func TestAbandonedCall(t *testing.T) {
+func TestHazard02AbandonedCall(t *testing.T) {
 	inBothModes(t, func(t *testing.T, d *Driver) {
 		h, _ := newPipe(t)
 		if err := d.Attach(h); err != nil {

@@ -66,8 +66,8 @@ func (p *likePackets) cancel(packet windows.Handle) (before bool) {
 	return !w.satisfied
 }
 
-// TestSignals: the ways to wait for what is signalled that the system would not choose.
-func TestSignals(t *testing.T) {
+// TestHazard28Signals: the ways to wait for what is signalled that the system would not choose.
+func TestHazard28Signals(t *testing.T) {
 	for name, packets := range map[string]func() *waitPackets{
 		"packets": newLikePackets,
 		"waiters": func() *waitPackets { return nil },

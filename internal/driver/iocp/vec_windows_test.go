@@ -50,8 +50,8 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// TestTooMuch: several buffers that have more than one transfer moves are cut as one is. The bounce is addresses without memory.
-func TestTooMuch(t *testing.T) {
+// TestHazard15TooMuch: several buffers that have more than one transfer moves are cut as one is. The bounce is addresses without memory.
+func TestHazard15TooMuch(t *testing.T) {
 	const bytes = driver.MaxTransferBytes + 1<<20
 	address, err := windows.VirtualAlloc(0, bytes, windows.MEM_RESERVE, windows.PAGE_NOACCESS)
 	if err != nil {
