@@ -3,6 +3,9 @@ package ringport
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/windows"
@@ -72,4 +75,35 @@ func TestFile_SynchronousHandles(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestFile_SharingModes: what others may do with a file that is open is the same as with one that package os has opened.
+func TestFile_SharingModes(t *testing.T) {
+	try := func(name string, open func(name string, flag int) (io.Closer, error), flag int) (said string) {
+		f, err := open(name, flag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range []int{os.O_RDONLY, os.O_WRONLY, os.O_RDWR | os.O_TRUNC, os.O_WRONLY | os.O_APPEND} {
+			g, err := os.OpenFile(name, other, 0)
+			if said += fmt.Sprintf("open %#x: %v\n", other, errors.Unwrap(err)); err == nil {
+				g.Close()
+			}
+		}
+		said += fmt.Sprintln("rename:", errors.As(os.Rename(name, name+".new"), new(*os.LinkError)))
+		said += fmt.Sprintln("remove:", errors.Unwrap(os.Remove(name)))
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		return said + fmt.Sprintln("remove, closed:", errors.Unwrap(os.Remove(name)))
+	}
+	bothWays(t, func(t *testing.T, m *Manager) {
+		ours := func(name string, flag int) (io.Closer, error) { return m.OpenFile(t.Context(), name, flag, 0o666) }
+		theirs := func(name string, flag int) (io.Closer, error) { return os.OpenFile(name, flag, 0o666) }
+		for _, flag := range []int{os.O_RDONLY, os.O_WRONLY, os.O_RDWR | os.O_CREATE, os.O_WRONLY | os.O_APPEND} {
+			if got, want := try(named(t, []byte("content")), ours, flag), try(named(t, []byte("content")), theirs, flag); got != want {
+				t.Errorf("open with %#x:\n%swant\n%s", flag, got, want)
+			}
+		}
+	})
 }
