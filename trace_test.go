@@ -567,3 +567,41 @@ func TestNoAllocations_Logger(t *testing.T) {
 		})
 	})
 }
+
+// BenchmarkLogger is a no-op with a callback, caller-driven: without a logger, with one that does not ask for operations, and with one that does and
+// throws their lines away.
+func BenchmarkLogger(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		logger *slog.Logger
+	}{
+		{"none", nil},
+		{"manager", slog.New(&nowhere{level: slog.LevelInfo})},
+		{"operations", slog.New(&nowhere{level: LevelOperation})},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			m := open(b, Config{CallerDriven: true, Logger: c.logger})
+			b.ReportAllocs()
+			op, done := Nop(), 0
+			back := func(*Op) { done++ }
+			for b.Loop() {
+				if err := m.Start(&op, back); err != nil {
+					b.Fatal(err)
+				}
+				for before := done; done == before; {
+					if _, err := m.Step(-1); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// nowhere is a slog.Handler that forgets.
+type nowhere struct{ level slog.Level }
+
+func (n *nowhere) Enabled(_ context.Context, l slog.Level) bool { return l >= n.level }
+func (n *nowhere) WithAttrs([]slog.Attr) slog.Handler           { return n }
+func (n *nowhere) WithGroup(string) slog.Handler                { return n }
+func (n *nowhere) Handle(context.Context, slog.Record) error    { return nil }
