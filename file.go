@@ -76,6 +76,7 @@ type traits struct {
 	appends   bool // opened with O_APPEND
 	direct    bool // past the page cache
 	socket    bool
+	messages  bool // a socket that keeps messages apart, so that one is sent whole or not at all
 }
 
 const (

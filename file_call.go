@@ -110,6 +110,11 @@ func (f *File) doOwn(op *Op, w way) (int, error) {
 		return 0, f.failed(op.req.Kind.String(), ErrInFlight)
 	}
 	op.req.FD = f.h
+	if f.messages && (op.req.Kind == driver.RecvMsg || op.req.Kind == driver.SendMsg) {
+		if n, err, ok := f.moveNow(op, w); ok {
+			return n, err
+		}
+	}
 	c := fileCalls.Get().(*call)
 	defer c.free()
 	return f.doOp(c, op, w)

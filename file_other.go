@@ -2,7 +2,11 @@
 
 package ringport
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/ringport/ringport/internal/driver"
+)
 
 // There is no backend for this system yet, so that no File can be made.
 
@@ -29,6 +33,7 @@ func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return 0, false
 
 func trySend(h Handle, p []byte) (int, error)    { return 0, ErrUnsupported }
 func tryReceive(h Handle, p []byte) (int, error) { return 0, ErrUnsupported }
+func tryMessage(r *driver.Request) (done bool)   { return false }
 
 func seekHandle(h Handle, offset int64, whence int) (int64, error) { return 0, ErrUnsupported }
 

@@ -63,6 +63,21 @@ func (f *File) receive(p []byte) (n int, err error) {
 	return n, called("read", err)
 }
 
+// moveNow moves a message, if that need not wait; ok is false if it has to. A socket of messages is most often asked by one goroutine for
+// what many peers have sent, so that the next one is there already.
+func (f *File) moveNow(op *Op, w way) (n int, err error, ok bool) {
+	if err := f.over(op.what(), w); err != nil {
+		return 0, err, true
+	}
+	if !tryMessage(&op.req) {
+		return 0, nil, false
+	}
+	f.state.Add(fileDone)
+	op.name = f.name
+	n, err = op.Result()
+	return n, err, true
+}
+
 // called is err, which an operation has just made, as an error of the method that the user called.
 func called(op string, err error) error {
 	if e, ok := err.(*OpError); ok {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ringport/ringport/internal/driver"
 	"github.com/ringport/ringport/internal/driver/pool"
 )
 
@@ -45,6 +46,8 @@ func describe(h Handle, foreign bool) (what traits, err error) {
 		what.regular, what.seekable = true, true
 	case unix.S_IFSOCK:
 		what.socket = true
+		kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+		what.messages = err == nil && kind != unix.SOCK_STREAM
 	case unix.S_IFIFO:
 	default: // some devices have positions
 		_, err := unix.Seek(fd, 0, io.SeekCurrent)
@@ -82,6 +85,9 @@ func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return pool.Try
 // trySend sends, and tryReceive receives, what it can without waiting: EAGAIN if that is nothing.
 func trySend(h Handle, p []byte) (int, error)    { return pool.TrySend(int(h), p) }
 func tryReceive(h Handle, p []byte) (int, error) { return pool.TryReceive(int(h), p) }
+
+// tryMessage carries out r, a RecvMsg or SendMsg on a socket of messages, if it need not wait, and reports whether it is over.
+func tryMessage(r *driver.Request) (done bool) { return pool.TryMessage(r, int(r.FD)) }
 
 func seekHandle(h Handle, offset int64, whence int) (int64, error) {
 	return unix.Seek(int(h), offset, whence)

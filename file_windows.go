@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/windows"
 
+	"github.com/ringport/ringport/internal/driver"
 	"github.com/ringport/ringport/internal/driver/iocp"
 	"github.com/ringport/ringport/internal/win32"
 )
@@ -80,6 +81,7 @@ func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return 0, false
 // trySend and tryReceive: a call that is not overlapped would have to change the socket's mode.
 func trySend(h Handle, p []byte) (int, error)    { return 0, syscall.EAGAIN }
 func tryReceive(h Handle, p []byte) (int, error) { return 0, syscall.EAGAIN }
+func tryMessage(r *driver.Request) (done bool)   { return false }
 
 func seekHandle(h Handle, offset int64, whence int) (int64, error) {
 	if whence < 0 || whence > 2 { // which package syscall takes for 0

@@ -34,8 +34,14 @@ func moveMessage(r *driver.Request, fd, flags int) (int, error) {
 			header.SetControllen(len(of.Control))
 		}
 	}
+	var n uintptr
+	var errno unix.Errno
 	// Rule: pointers are converted in the call's own argument list, and r keeps the buffers reachable.
-	n, _, errno := unix.Syscall(call, uintptr(fd), uintptr(unsafe.Pointer(&header)), uintptr(flags))
+	if flags&unix.MSG_DONTWAIT != 0 && r.Wanted() <= maxTry {
+		n, _, errno = unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&header)), uintptr(flags))
+	} else {
+		n, _, errno = unix.Syscall(call, uintptr(fd), uintptr(unsafe.Pointer(&header)), uintptr(flags))
+	}
 	if errno != 0 {
 		return 0, errno
 	}
