@@ -42,7 +42,8 @@ const (
 // when it is done, by starting it again or by assigning another one to it. From its start to its completion it belongs to
 // the manager: it must not be copied, changed or assigned to, and its buffers must not be touched. The zero Op is a no-op, as [Nop].
 type Op struct {
-	req driver.Request
+	noCopy noCopy // at the end it would take 8 bytes
+	req    driver.Request
 
 	state    uint32                // opIdle, opActive, opOwed, opDone
 	cause    atomic.Pointer[error] // why it was cancelled; the first one counts
@@ -52,7 +53,6 @@ type Op struct {
 	multi    *multishot            // of an operation with several results
 	span     atomic.Pointer[span]  // while it is observed
 	name     string
-	noCopy   noCopy
 }
 
 // noCopy makes go vet complain about copies of a started Op.
