@@ -22,6 +22,7 @@ type figures struct {
 	CPUSeconds  float64 `json:"cpu_seconds"`
 	Allocations float64 `json:"allocations"` // a role's: of its whole process
 	Missed      float64 `json:"missed"`      // changes that a watch did not report
+	Bytes       float64 `json:"bytes"`       // of memory
 }
 
 func (f figures) perSecond() float64       { return f.Operations / f.Seconds }
@@ -29,6 +30,11 @@ func (f figures) cpuMicroseconds() float64 { return f.CPUSeconds * 1e6 / f.Opera
 func (f figures) nanoseconds() float64     { return f.Seconds * 1e9 / f.Operations }
 func (f figures) seconds() float64         { return f.Seconds }
 func (f figures) missed() float64          { return f.Missed }
+func (f figures) operations() float64      { return f.Operations }
+func (f figures) bytesEach() float64       { return math.Round(f.Bytes / f.Operations) }
+
+// cpuMilliseconds is how busy the processor was, in whole milliseconds a second: asking costs a little too.
+func (f figures) cpuMilliseconds() float64 { return math.Round(f.CPUSeconds * 1e3 / f.Seconds) }
 
 // allocations is to a tenth of one an operation: the runtime itself allocates a little too.
 func (f figures) allocations() float64 { return math.Round(10*f.Allocations/f.Operations) / 10 }
@@ -41,15 +47,33 @@ type row struct {
 	// The goal for ours/theirs; atMost: it is a ceiling, and a ceiling of 0 wants ours to be 0.
 	goal   float64
 	atMost bool
+	// absolute: the goal is for ours alone.
+	absolute bool
 	// inverse: the figure is a time and the goal a speed, so that the ratio is theirs/ours.
 	inverse bool
 }
 
 func (r row) goalText() string {
+	sign, text := "≥", fmt.Sprintf("%.2f ×", r.goal)
 	if r.atMost {
-		return fmt.Sprintf("≤ %.2f ×", r.goal)
+		sign = "≤"
 	}
-	return fmt.Sprintf("≥ %.2f ×", r.goal)
+	if r.absolute {
+		text = fmt.Sprint(r.goal)
+	}
+	return sign + " " + text
+}
+
+// met reports whether a median of ours, and a ratio, are what the goal wants.
+func (r row) met(ours, ratio float64) bool {
+	value := ratio
+	if r.absolute {
+		value = ours
+	}
+	if r.atMost {
+		return value <= r.goal
+	}
+	return value >= r.goal
 }
 
 // contest is a piece of work that both sides do, and the rows it fills.
@@ -101,10 +125,7 @@ func (e *environment) hold(c contest, runs int) []result {
 				ratios = append(ratios, ratio)
 			}
 			out.Ours, out.Theirs, out.Ratio = median(a), median(b), median(ratios)
-			out.Met = out.Ratio >= r.goal
-			if r.atMost {
-				out.Met = out.Ratio <= r.goal
-			}
+			out.Met = r.met(out.Ours, out.Ratio)
 		}
 		results[i] = out
 	}

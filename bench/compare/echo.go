@@ -4,31 +4,40 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 
 	"github.com/panjf2000/gnet/v2"
 
 	"github.com/ringport/ringport/rnet"
 )
 
-// An echo server is a child process: it prints its port and serves until its standard input ends. peers/load.c asks it.
+// A server is a child process: it prints its port and serves until its standard input ends. peers/load.c asks echo servers.
 
 func init() {
 	plays["echo"] = playEcho
 }
 
 // echo measures a server under load: round trips a second, and the processor time that the server takes.
-func (e *environment) echo(server *exec.Cmd, connections, bytes int) (f figures, err error) {
+func (e *environment) echo(server *exec.Cmd, connections, bytes int) (figures, error) {
 	load, err := e.inC("load", "", "the C library's headers")
 	if err != nil {
-		return f, err
+		return figures{}, err
 	}
-	server.Stderr = os.Stderr
+	return underLoad(server, func(port string) (figures, error) {
+		return parse(exec.CommandContext(e.ctx, load, port, strconv.Itoa(connections), strconv.Itoa(bytes), fmt.Sprint(e.seconds)))
+	})
+}
+
+// underLoad runs a server while load asks what listens on a port, and adds the processor time that the server takes.
+func underLoad(server *exec.Cmd, load func(port string) (figures, error)) (f figures, err error) {
 	stdin, err := server.StdinPipe()
 	if err != nil {
 		return f, err
@@ -41,16 +50,12 @@ func (e *environment) echo(server *exec.Cmd, connections, bytes int) (f figures,
 		return f, err
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	port := 0
 	if err == nil {
-		port, err = strconv.Atoi(line[:len(line)-1])
-	}
-	if err == nil {
-		f, err = parse(exec.CommandContext(e.ctx, load, strconv.Itoa(port), strconv.Itoa(connections), strconv.Itoa(bytes), fmt.Sprint(e.seconds)))
+		f, err = load(strings.TrimSpace(line))
 	}
 	stdin.Close()
 	if ended := server.Wait(); err == nil && ended != nil {
-		err = fmt.Errorf("echo server: %w", ended)
+		err = fmt.Errorf("server: %w", ended)
 	}
 	used := server.ProcessState
 	f.CPUSeconds = (used.UserTime() + used.SystemTime()).Seconds()
@@ -60,18 +65,29 @@ func (e *environment) echo(server *exec.Cmd, connections, bytes int) (f figures,
 // echoRole is a server of this program's under load.
 func echoRole(engine string, loops, connections, bytes int) func(*environment) (figures, error) {
 	return func(e *environment) (figures, error) {
-		text, err := json.Marshal(role{Name: "echo", Engine: engine, Depth: loops})
+		cmd, err := e.child(role{Name: "echo", Engine: engine, Depth: loops})
 		if err != nil {
 			return figures{}, err
 		}
-		self, err := e.self(false)
-		if err != nil {
-			return figures{}, err
-		}
-		cmd := exec.CommandContext(e.ctx, self[0], self[1:]...)
-		cmd.Env = append(os.Environ(), roleVariable+"="+string(text), "GNET_LOGGING_LEVEL=2") // gnet prints to standard output otherwise
 		return e.echo(cmd, connections, bytes)
 	}
+}
+
+// child is the command that plays a role and is not waited for at once.
+func (e *environment) child(r role) (*exec.Cmd, error) {
+	r.Seconds = e.seconds
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	self, err := e.self(false)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(e.ctx, self[0], self[1:]...)
+	cmd.Env = append(os.Environ(), roleVariable+"="+string(text), "GNET_LOGGING_LEVEL=2") // gnet prints to standard output otherwise
+	cmd.Stderr = os.Stderr
+	return cmd, nil
 }
 
 // echoLimit is the server in C under load.
@@ -81,7 +97,9 @@ func echoLimit(connections, bytes int) func(*environment) (figures, error) {
 		if err != nil {
 			return figures{}, err
 		}
-		return e.echo(exec.CommandContext(e.ctx, program), connections, bytes)
+		server := exec.CommandContext(e.ctx, program)
+		server.Stderr = os.Stderr
+		return e.echo(server, connections, bytes)
 	}
 }
 
@@ -129,10 +147,12 @@ func playEcho(r role) (figures, error) {
 }
 
 func serveUntilInputEnds(at net.Addr, server io.Closer) error {
-	fmt.Println(at.(*net.TCPAddr).Port)
+	fmt.Println(portOf(at))
 	io.Copy(io.Discard, os.Stdin)
 	return server.Close()
 }
+
+func portOf(at net.Addr) int { return int(netip.MustParseAddrPort(at.String()).Port()) }
 
 type echoHandler struct{}
 
@@ -162,13 +182,23 @@ func (h *gnetEcho) OnTraffic(c gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
+// serveGnet serves until the standard input ends.
 func serveGnet(loops int) error {
+	return withGnet(loops, func(port int) error {
+		fmt.Println(port)
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	})
+}
+
+// withGnet runs f while gnet's echo server listens on a port.
+func withGnet(loops int, f func(port int) error) error {
 	// gnet doesn't say which port it has got.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
+	port := portOf(l.Addr())
 	l.Close()
 	h := &gnetEcho{started: make(chan gnet.Engine, 1)}
 	ended := make(chan error, 1)
@@ -179,11 +209,7 @@ func serveGnet(loops int) error {
 	case err := <-ended:
 		return err
 	case engine := <-h.started:
-		fmt.Println(port)
-		io.Copy(io.Discard, os.Stdin)
-		if err := engine.Stop(context.Background()); err != nil {
-			return err
-		}
-		return <-ended
+		err := f(port)
+		return errors.Join(err, engine.Stop(context.Background()), <-ended)
 	}
 }

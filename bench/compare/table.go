@@ -47,6 +47,24 @@ var contests = []contest{
 	echoConns("echo-conn-1000", 1000, 64, 1.0),
 	echoConns("echo-conn-16k", 64, 16<<10, 1.1),
 	{
+		against: "net.UDPConn",
+		rows: []row{
+			{name: "udp-echo", unit: "datagrams/s", figure: figures.perSecond, goal: 1.2},
+			{name: "udp-echo-cpu", unit: "µs CPU a datagram", figure: figures.cpuMicroseconds, goal: 1.0, atMost: true},
+		},
+		ours:   udpRole("rnet"),
+		theirs: udpRole("net"),
+	},
+	{
+		against: "net/http over package net",
+		rows: []row{
+			{name: "http-plain", unit: "requests/s", figure: figures.perSecond, goal: 1.0},
+			{name: "http-plain-cpu", unit: "µs CPU a request", figure: figures.cpuMicroseconds, goal: 1.0, atMost: true},
+		},
+		ours:   httpRole("rnet"),
+		theirs: httpRole("net"),
+	},
+	{
 		against: "net.TCPConn.ReadFrom (sendfile)",
 		rows: []row{
 			{name: "send-file", unit: "GiB/s", figure: figures.perSecond, goal: 1.0},

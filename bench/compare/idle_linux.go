@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/rnet"
+)
+
+func init() {
+	plays["idle"], plays["idlers"] = playIdle, playIdlers
+	contests = append(contests, idleConnections())
+}
+
+const (
+	idleWanted = 50_000
+	// A process that holds connections needs other descriptors too. Where its limit is lower, it holds fewer.
+	otherDescriptors = 200
+	// Each of the client's addresses, 127.0.1.1 and so on, has so many connections: fewer than there are ports for one.
+	idlersPerAddress = 4000
+)
+
+// idleConnections is what connections cost that are open, have been used once, and wait.
+func idleConnections() contest {
+	return contest{
+		against: "gnet, one loop",
+		rows: []row{
+			{name: "idle-50k", unit: "bytes of Go memory a connection", figure: figures.bytesEach, goal: 1024, atMost: true, absolute: true},
+			{name: "idle-50k-cpu", unit: "ms CPU a second while idle", figure: figures.cpuMilliseconds, goal: 0, atMost: true, absolute: true},
+			{name: "idle-50k-held", unit: "connections", figure: figures.operations, goal: idleWanted, absolute: true},
+		},
+		ours:   idleRole("loops"),
+		theirs: idleRole("gnet"),
+	}
+}
+
+// idleRole runs a server and, in another process, its client. The server prints its port, and when told that the client has its connections
+// it measures.
+func idleRole(engine string) func(*environment) (figures, error) {
+	return func(e *environment) (f figures, err error) {
+		server, err := e.child(role{Name: "idle", Engine: engine})
+		if err != nil {
+			return f, err
+		}
+		toServer, err := server.StdinPipe()
+		if err != nil {
+			return f, err
+		}
+		fromServer, err := server.StdoutPipe()
+		if err != nil {
+			return f, err
+		}
+		if err := server.Start(); err != nil {
+			return f, err
+		}
+		lines := bufio.NewReader(fromServer)
+		port, err := lines.ReadString('\n')
+		if err == nil {
+			err = e.withIdlers(strings.TrimSpace(port), func(n string) error {
+				if _, err := io.WriteString(toServer, n); err != nil {
+					return err
+				}
+				return json.NewDecoder(lines).Decode(&f)
+			})
+		}
+		toServer.Close()
+		return f, errors.Join(err, server.Wait())
+	}
+}
+
+// withIdlers runs f while a child holds connections to a port. F is told how many, in a line.
+func (e *environment) withIdlers(port string, f func(n string) error) error {
+	client, err := e.child(role{Name: "idlers", File: port})
+	if err != nil {
+		return err
+	}
+	stop, err := client.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := client.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := client.Start(); err != nil {
+		return err
+	}
+	n, err := bufio.NewReader(out).ReadString('\n')
+	if err == nil {
+		err = f(n)
+	}
+	stop.Close()
+	return errors.Join(err, client.Wait())
+}
+
+// raiseLimit has this process open as many descriptors as it may, and returns how many connections that allows.
+func raiseLimit() (connections int, err error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, err
+	}
+	limit.Cur = limit.Max
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, err
+	}
+	return int(min(idleWanted, limit.Max-otherDescriptors)), nil
+}
+
+// playIdle is an echo server with one loop, which measures itself.
+func playIdle(r role) (f figures, err error) {
+	if _, err := raiseLimit(); err != nil {
+		return f, err
+	}
+	measure := func(port int) error {
+		before := goMemory()
+		fmt.Println(port)
+		connections := 0
+		if _, err := fmt.Scanln(&connections); err != nil {
+			return err
+		}
+		f.Bytes = float64(goMemory()) - float64(before)
+		m := startMeter()
+		time.Sleep(time.Duration(r.Seconds * 1e9)) // nothing is awaited: this is the idleness that is measured
+		idle := m.stop(int64(connections))
+		f.Operations, f.Seconds, f.CPUSeconds = idle.Operations, idle.Seconds, idle.CPUSeconds
+		return nil
+	}
+	if r.Engine == "gnet" {
+		err := withGnet(1, measure)
+		return f, err
+	}
+	ls, err := rnet.ServeLoops(context.Background(), "tcp", "127.0.0.1:0", echoHandler{}, rnet.LoopConfig{Loops: 1})
+	if err != nil {
+		return f, err
+	}
+	err = measure(portOf(ls.Addr()))
+	return f, errors.Join(err, ls.Close())
+}
+
+// goMemory is what this process's Go runtime has from the system, in bytes, when all that is garbage has been given back.
+func goMemory() uint64 {
+	runtime.GC() // what has a cleanup goes at the second
+	debug.FreeOSMemory()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.Sys - stats.HeapReleased
+}
+
+// playIdlers opens connections to port r.File, sends a message on each and gets its echo, says how many there are, and holds them until its
+// standard input ends.
+func playIdlers(r role) (figures, error) {
+	n, err := raiseLimit()
+	if err != nil {
+		return figures{}, err
+	}
+	var port int
+	if _, err := fmt.Sscan(r.File, &port); err != nil {
+		return figures{}, err
+	}
+	for i := range n {
+		if err := idler(port, byte(1+i/idlersPerAddress)); err != nil {
+			return figures{}, fmt.Errorf("connection %d: %w", i, err)
+		}
+	}
+	fmt.Println(n)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return figures{}, err
+}
+
+// idler opens a connection from address 127.0.1.host, which this process has until it ends.
+func idler(port int, host byte) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 1, host}}); err != nil {
+		return err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}); err != nil {
+		return err
+	}
+	message := make([]byte, 64)
+	if _, err := unix.Write(fd, message); err != nil {
+		return err
+	}
+	n, _, err := unix.Recvfrom(fd, message, unix.MSG_WAITALL)
+	if err == nil && n != len(message) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
