@@ -4,7 +4,7 @@
 //	go -C bench run ./compare [-only NAME] [-json] [-runs N] [-seconds S] [-dir DIR]
 //
 // Ours and theirs run in turn, each time in a process of its own, on the same file. A ratio is the median over the runs of the
-// ratio of each pair, so that what disturbs the machine for a while disturbs both sides. Peers that are not installed (fio, a C
+// ratio of each pair, so that what disturbs the machine for a while disturbs both sides. Peers that are not installed (fio, wrk, a C
 // compiler with liburing, coreutils) are reported as missing.
 package main
 
