@@ -324,7 +324,7 @@ func brokenPipe(t *testing.T) (r, w Handle) {
 		t.Fatal(err)
 	}
 	closeRaw(r)
-	t.Cleanup(func() { closeRaw(w) })
+	own(t, w)
 	return r, w
 }
 

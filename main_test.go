@@ -280,12 +280,18 @@ func disown(h Handle) bool {
 	return mine
 }
 
-// own makes the end of the test close h, unless it is closed before by closing, or disowned.
+// own makes the end of the test close h, unless it is closed before by closing, or disowned. One that was closed in another way is reported.
 func own(t testing.TB, h Handle) {
-	owned.Store(h, true)
+	t.Helper()
+	if _, before := owned.LoadOrStore(h, true); before {
+		t.Errorf("handle %d was closed and not disowned, and is another now", h)
+	}
 	t.Cleanup(func() {
-		if disown(h) {
-			closeRaw(h)
+		if !disown(h) {
+			return
+		}
+		if err := closeRaw(h); err != nil {
+			t.Errorf("handle %d was closed and not disowned: %v", h, err)
 		}
 	})
 }
