@@ -633,6 +633,23 @@ func TestBadInput_Watch(t *testing.T) {
 	})
 }
 
+// TestWatch_EmptyRegisteredFile: that there is none is found only while waiting.
+func TestWatch_EmptyRegisteredFile(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		if err := m.RegisterFiles([]Handle{^Handle(0)}); err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range []Handle{RegisteredFile(0), RegisteredFile(1)} {
+			r, calls := watch(t, m, h, Readable, Persistent)
+			if ready := receive(t, m, calls); ready != Error {
+				t.Errorf("%v", ready)
+			}
+			isOver(t, r, errBadHandle)
+		}
+	})
+}
+
 // watched is one registration of TestLaw1_WatchAtRandom.
 type watched struct {
 	r       *Registration
