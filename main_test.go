@@ -303,6 +303,10 @@ func closing(h Handle) *Op {
 	return &op
 }
 
+// notOpen is a number that no handle has: fewer are open at a time. That of one that was just closed may be another's by the time it is used, such
+// as of what a thread of Wine's waits for its port by.
+const notOpen Handle = 1 << 20
+
 // pipe returns the two ends of a pipe for m, in blocking mode where there is one. The end of the test closes them.
 func pipe(t testing.TB, m *Manager) (r, w Handle) {
 	t.Helper()

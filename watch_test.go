@@ -602,8 +602,6 @@ func TestBadInput_Watch(t *testing.T) {
 		m := open(t, c)
 		s := openSignal(t)
 		f := func(r *Registration, ready Event) { t.Errorf("%v: %v", r, ready) }
-		closed := dup(t, s.h)
-		closeRaw(closed)
 		for name, bad := range map[string]struct {
 			h        Handle
 			events   Event
@@ -611,7 +609,7 @@ func TestBadInput_Watch(t *testing.T) {
 			f        func(*Registration, Event)
 			want     error
 		}{
-			"closed":      {closed, Readable, OneShot, f, errBadHandle},
+			"closed":      {notOpen, Readable, OneShot, f, errBadHandle},
 			"no handle":   {^Handle(0), Readable, OneShot, f, errBadHandle},
 			"no function": {s.h, Readable, OneShot, nil, ErrNilCallback},
 			"no event":    {s.h, 0, OneShot, f, ErrInvalidOp},
