@@ -38,7 +38,8 @@ type Config struct {
 
 	// MinWorkers and MaxWorkers bound the goroutines that wait for completions and run callbacks. A worker that is in
 	// callbacks hands the wait on, to an idle worker or a new one; idle ones above MinWorkers end. While MaxWorkers of them
-	// are blocked in callbacks, nothing is delivered. Zero: 2 (or MaxWorkers, if that is less) and 256.
+	// are blocked in callbacks, nothing is delivered; if all of these wait for the manager itself, by Do, a File, RunCmd and the like, they do so
+	// for ever, even when their contexts end. The logger is told when all are in callbacks. Zero: 2 (or MaxWorkers, if that is less) and 256.
 	MinWorkers, MaxWorkers int
 
 	// MaxThreads bounds the threads that the driver blocks in system calls that cannot wait in any other way. Zero: 64. On Windows, what may wait

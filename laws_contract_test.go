@@ -176,6 +176,37 @@ func TestLaw7_DoInACallbackOfDo(t *testing.T) {
 	})
 }
 
+// TestLaw7_CallbackLeavesDo: a callback of a step of Do's panics or ends the goroutine. What Do waited for is not left to wait for ever.
+func TestLaw7_CallbackLeavesDo(t *testing.T) {
+	for name, leave := range waysOut {
+		t.Run(name, func(t *testing.T) {
+			forCallerDriven(t, func(t *testing.T, c Config) {
+				left(t, func() {
+					m := open(t, c)
+					r, _ := pipe(t, m)
+					op := Read(r, make([]byte, 8), CurrentOffset)
+					defer func() {
+						for m.Stats().InFlight != 0 {
+							if _, err := m.Step(patience); err != nil {
+								t.Error(err)
+								return
+							}
+						}
+						if _, err := op.Result(); !errors.Is(err, ErrCanceled) {
+							t.Error(err)
+						}
+						if err := m.Close(); err != nil {
+							t.Error(err)
+						}
+					}()
+					m.AfterFunc(0, leave)
+					do(t, m, &op)
+				})
+			})
+		})
+	}
+}
+
 // A callback closes the manager while others of the same batch are still to come.
 func TestLaw7_CloseInEachCallbackOfABatch(t *testing.T) {
 	forCallerDriven(t, func(t *testing.T, c Config) {
@@ -324,7 +355,7 @@ func brokenPipe(t *testing.T) (r, w Handle) {
 		t.Fatal(err)
 	}
 	closeRaw(r)
-	t.Cleanup(func() { closeRaw(w) })
+	own(t, w)
 	return r, w
 }
 

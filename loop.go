@@ -143,9 +143,18 @@ func (m *Manager) NextTimeout() (d time.Duration, ok bool) {
 	return m.timeouts.next()
 }
 
-// stepUntil steps until op is done (Do in caller-driven mode). When ctx ends, the rest of op's chain is cancelled with it.
+// stepUntil steps until op is done (Do in caller-driven mode). When ctx ends, the rest of op's chain is cancelled with it. So it is if nobody waits
+// any more, since a callback of a step panics or calls runtime.Goexit.
 func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
-	asked := false
+	asked, returns := false, false
+	defer func() {
+		if returns {
+			return
+		}
+		for _, op := range append([]*Op{op}, rest...) {
+			m.cancelFor(op, ErrCanceled)
+		}
+	}()
 	for op.state == opActive {
 		m.wakeAtEnd(ctx) // also when a callback's Do has watched another
 		if !asked && ctx.Err() != nil {
@@ -157,9 +166,11 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 			}
 		}
 		if _, err := m.stepOwned(-1); err != nil {
+			returns = true
 			return op.fail(err)
 		}
 	}
+	returns = true
 	return nil
 }
 

@@ -280,12 +280,18 @@ func disown(h Handle) bool {
 	return mine
 }
 
-// own makes the end of the test close h, unless it is closed before by closing, or disowned.
+// own makes the end of the test close h, unless it is closed before by closing, or disowned. One that was closed in another way is reported.
 func own(t testing.TB, h Handle) {
-	owned.Store(h, true)
+	t.Helper()
+	if _, before := owned.LoadOrStore(h, true); before {
+		t.Errorf("handle %d was closed and not disowned, and is another now", h)
+	}
 	t.Cleanup(func() {
-		if disown(h) {
-			closeRaw(h)
+		if !disown(h) {
+			return
+		}
+		if err := closeRaw(h); err != nil {
+			t.Errorf("handle %d was closed and not disowned: %v", h, err)
 		}
 	})
 }
@@ -296,6 +302,10 @@ func closing(h Handle) *Op {
 	op := CloseHandle(h)
 	return &op
 }
+
+// notOpen is a number that no handle has: fewer are open at a time. That of one that was just closed may be another's by the time it is used, such
+// as of what a thread of Wine's waits for its port by.
+const notOpen Handle = 1 << 20
 
 // pipe returns the two ends of a pipe for m, in blocking mode where there is one. The end of the test closes them.
 func pipe(t testing.TB, m *Manager) (r, w Handle) {

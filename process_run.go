@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/ringport/ringport/internal/ctxend"
@@ -38,7 +37,11 @@ import (
 // The error is cmd.Start's if the process was not started, and an *[exec.ExitError] if it failed by itself. If ctx has ended it, the error
 // is an *[OpError] that matches the context's error and cause, and in which errors.As finds the ExitError of a process that was killed.
 // Output that was left since WaitDelay had passed is exec.ErrWaitDelay. A Close of the manager kills the command: ErrManagerClosed. A
-// process that may not be killed, since it has become another user's, lives on: EPERM.
+// process that can't be killed lives on, and the error says why: EPERM of one that has become another user's.
+//
+// RunCmd waits for the manager. So it waits for ever, whatever becomes of ctx, in callbacks that keep all workers of a threaded manager busy
+// (Config.MaxWorkers). On a caller-driven one it steps meanwhile, and a callback of such a step that panics or calls runtime.Goexit kills the
+// command; RunCmd is left when that is over.
 func (m *Manager) RunCmd(ctx context.Context, cmd *exec.Cmd) error { return m.runCmd(ctx, cmd, nil) }
 
 // RunCmdTree is [Manager.RunCmd] for cmd with all its descendants: where RunCmd would kill the process, this kills them all, those
@@ -82,7 +85,8 @@ type command struct {
 	ended       bool        // a context has ended, or the manager
 	passed      bool        // WaitDelay has passed
 	killed      bool        // kill was called
-	immune      bool        // it could not be killed
+	immune      bool        // it could not be killed, and is not waited for any more
+	broken      bool        // so is the driver: no step works
 	cut         bool        // an output was left before its end
 	cause       error       // why ctx or the manager ended
 	failure     error       // the first error of Cancel, of killing, or of copying
@@ -111,18 +115,36 @@ func (m *Manager) runCmd(ctx context.Context, cmd *exec.Cmd, tree *process.Tree)
 	}
 	defer c.exit.Close()
 	defer context.AfterFunc(ctx, func() { c.post(func() { c.end(ctxend.Cause(ctx)) }) })()
+	return c.drive()
+}
+
+// drive goes on until all is over. A callback that a step runs may not return (panic, runtime.Goexit): then nobody waits for the command any more,
+// which is killed, but what is in flight for it must come back.
+func (c *command) drive() error {
+	over := false
+	defer func() {
+		if over || c.broken {
+			return
+		}
+		c.passed = true
+		c.settle()
+		c.drive()
+	}()
 	for !c.exited || c.pipes.outputs > 0 {
 		c.next()()
 	}
 	c.stop() // what is left is the input, which nobody reads any more
-	for c.pipes.feeding(m) {
+	for c.pipes.feeding(c.m) {
 		c.next()()
 	}
+	over = true
 	if c.late != nil {
 		c.late.Stop()
 	}
-	if c.tree != nil && (c.interrupted.Load() || c.cut) {
-		c.tree.Kill() // who has outlived the process; perhaps nobody
+	if c.tree != nil && !c.immune && (c.interrupted.Load() || c.cut) {
+		if err := c.tree.Kill(); err != nil { // who has outlived the process
+			c.fail(err)
+		}
 	}
 	return c.result()
 }
@@ -144,6 +166,7 @@ func (c *command) next() func() {
 		default:
 		}
 		if _, err := c.m.stepOwned(-1); err != nil {
+			c.broken = true
 			panic("ringport: " + c.m.drv.Name() + " failed: " + err.Error()) // as on a threaded manager
 		}
 	}
@@ -224,7 +247,7 @@ func (c *command) takeCancel() {
 
 // over is called when the process is over, or can't be waited for any more since the manager is closed.
 func (c *command) over(err error) {
-	if err != nil {
+	if err != nil && !c.immune {
 		c.cause, c.ended = errors.Unwrap(err), true
 		c.kill()
 	}
@@ -281,14 +304,14 @@ func (c *command) kill() {
 	}
 	c.killed = true
 	c.interrupted.Store(true)
-	kill := c.cmd.Process.Kill
+	kill := func() error { return process.Kill(c.cmd.Process) }
 	if c.tree != nil {
 		kill = c.tree.Kill
 	}
-	err := kill()
-	if errors.Is(err, syscall.EPERM) && !process.Ready(c.exit.Handle) { // some systems answer so for what is over
+	if err := kill(); err != nil && !c.exit.Over() { // some systems refuse it for what is over
 		c.fail(err)
-		c.immune, c.exited = true, true
+		c.immune = true
+		c.m.Cancel(&c.waits)
 		c.stop()
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -731,6 +733,97 @@ func TestRunCmd_InACallback(t *testing.T) {
 			if err := receive(t, m, inner); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// left runs f, which does not return, on a goroutine, and waits for its end.
+func left(t *testing.T, f func()) {
+	t.Helper()
+	returned := false
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer func() { recover() }()
+		f()
+		returned = true
+	})
+	wg.Wait()
+	if returned {
+		t.Error("it has returned")
+	}
+}
+
+// waysOut are the ways in which a function does not return.
+var waysOut = map[string]func(){"panic": func() { panic("a callback") }, "Goexit": runtime.Goexit}
+
+// TestRunCmd_CallbackDoesNotReturn: a callback of a step of RunCmd's panics or ends the goroutine, and so does another meanwhile. The command is
+// killed, and nothing is left of it.
+func TestRunCmd_CallbackDoesNotReturn(t *testing.T) {
+	for name, leave := range waysOut {
+		t.Run(name, func(t *testing.T) {
+			forCallerDriven(t, func(t *testing.T, c Config) {
+				for _, tree := range []bool{false, true} {
+					left(t, func() {
+						m := open(t, c)
+						cmd := processCommand(t, "hang hello")
+						r, w := io.Pipe()
+						cmd.Stdin = r
+						defer w.Close()
+						cmd.Stdout = onLine(func(string) {
+							m.post(leave)
+							m.post(leave)
+						})
+						defer func() {
+							if cmd.ProcessState == nil || isAlive(cmd.Process.Pid) {
+								t.Errorf("the process lives on: %v", cmd.ProcessState)
+							}
+							if n := m.Stats().InFlight; n != 0 {
+								t.Errorf("%d operations are left", n)
+							}
+							if err := m.Close(); err != nil {
+								t.Error(err)
+							}
+						}()
+						run(m, tree, t.Context(), cmd)
+					})
+				}
+			})
+		})
+	}
+}
+
+// TestRunCmd_CannotBeKilled: RunCmd returns, and says so.
+func TestRunCmd_CannotBeKilled(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		ctx, cancel := context.WithCancel(context.Background())
+		cmd := withContext(ctx, processCommand(t, "hang hello"))
+		cmd.WaitDelay = time.Millisecond
+		pid := 0
+		cmd.Cancel = func() error {
+			pid = cmd.Process.Pid
+			return cmd.Process.Release() // as good as any other reason
+		}
+		cmd.Stdout = onLine(func(string) { cancel() })
+		err := m.RunCmd(ctx, cmd)
+		checkMatches(t, err, "run", context.Canceled)
+		if !errors.As(err, new(*endedError)) { // Unix and Windows say it differently
+			t.Errorf("it does not say why: %v", err)
+		}
+		if !isAlive(pid) {
+			t.Error("the process is over")
+		}
+		killProcess(t, pid)
+		if _, err := m.WaitProcess(t.Context(), pid); err != nil {
+			t.Error(err)
+		}
+		if err := eventually(func() error {
+			if n := m.Stats().InFlight; n != 0 {
+				return fmt.Errorf("%d operations are left", n)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -276,9 +276,7 @@ func TestSeed_associateHandle(t *testing.T) {
 		if n := do(t, m, ptr(func(op *Op) { *op = CloseHandle(dup(t, f)) })); n != 0 {
 			t.Errorf("%d", n)
 		}
-		closed := dup(t, f)
-		closeRaw(closed)
-		checkTyped(t, "attach", 0, m.Attach(closed), errBadHandle)
+		checkTyped(t, "attach", 0, m.Attach(notOpen), errBadHandle)
 	})
 }
 

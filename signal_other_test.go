@@ -21,7 +21,7 @@ func newSignal(t testing.TB) bell {
 		t.Fatal(err)
 	}
 	pipesOf[r] = w
-	t.Cleanup(func() { closeRaw(w) })
+	own(t, w)
 	return bell{r, new([8]byte)}
 }
 

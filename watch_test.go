@@ -602,8 +602,6 @@ func TestBadInput_Watch(t *testing.T) {
 		m := open(t, c)
 		s := openSignal(t)
 		f := func(r *Registration, ready Event) { t.Errorf("%v: %v", r, ready) }
-		closed := dup(t, s.h)
-		closeRaw(closed)
 		for name, bad := range map[string]struct {
 			h        Handle
 			events   Event
@@ -611,7 +609,7 @@ func TestBadInput_Watch(t *testing.T) {
 			f        func(*Registration, Event)
 			want     error
 		}{
-			"closed":      {closed, Readable, OneShot, f, errBadHandle},
+			"closed":      {notOpen, Readable, OneShot, f, errBadHandle},
 			"no handle":   {^Handle(0), Readable, OneShot, f, errBadHandle},
 			"no function": {s.h, Readable, OneShot, nil, ErrNilCallback},
 			"no event":    {s.h, 0, OneShot, f, ErrInvalidOp},
@@ -629,6 +627,23 @@ func TestBadInput_Watch(t *testing.T) {
 		}
 		if s := m.Stats(); s.InFlight != 0 || len(m.watches.on) != 0 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestWatch_EmptyRegisteredFile: that there is none is found only while waiting.
+func TestWatch_EmptyRegisteredFile(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		if err := m.RegisterFiles([]Handle{^Handle(0)}); err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range []Handle{RegisteredFile(0), RegisteredFile(1)} {
+			r, calls := watch(t, m, h, Readable, Persistent)
+			if ready := receive(t, m, calls); ready != Error {
+				t.Errorf("%v", ready)
+			}
+			isOver(t, r, errBadHandle)
 		}
 	})
 }

@@ -29,11 +29,17 @@ func (*Tree) Kill() error { return driver.ErrUnsupported }
 // Close does nothing.
 func (*Tree) Close() {}
 
+// Kill ends a child.
+func Kill(p *os.Process) error { return p.Kill() }
+
 // Pipe answers driver.ErrUnsupported.
 func Pipe(bool) (Handle, *os.File, error) { return 0, nil, driver.ErrUnsupported }
 
 // Ready has nothing to ask.
 func Ready(Handle) bool { return false }
+
+// Over reports false.
+func (*Exit) Over() bool { return false }
 
 // Inheritable answers driver.ErrUnsupported.
 func Inheritable(Handle, string) (*os.File, bool, error) { return nil, false, driver.ErrUnsupported }

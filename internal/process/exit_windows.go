@@ -34,6 +34,12 @@ func Of(h Handle) (*Exit, error) {
 	return &Exit{h, int(pid), false}, err
 }
 
+// Over reports whether the process is over.
+func (x *Exit) Over() bool {
+	state, err := windows.WaitForSingleObject(windows.Handle(x.Handle), 0)
+	return err == nil && state == windows.WAIT_OBJECT_0
+}
+
 // Status is how the process, which is over, ended. Whoever has a handle may ask.
 func (x *Exit) Status() (Status, error) {
 	s := Status{PID: x.pid}

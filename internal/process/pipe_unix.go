@@ -37,6 +37,9 @@ func Ready(h Handle) bool {
 	return n > 0
 }
 
+// Over reports whether the process is over.
+func (x *Exit) Over() bool { return Ready(x.Handle) }
+
 // Inheritable is h as a file that a child can have; the caller closes it.
 func Inheritable(h Handle, name string) (f *os.File, ok bool, err error) {
 	fd, err := unix.FcntlInt(uintptr(h), unix.F_DUPFD_CLOEXEC, 0)

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -34,9 +35,22 @@ func (t *Tree) Started(root *os.Process) error {
 	return nil
 }
 
-// Kill ends all of them. The root's status must not have been taken: its number would be free for others.
+// Kill ends all of them, perhaps none. The root's status must not have been taken: its number would be free for others.
 func (t *Tree) Kill() error {
-	return os.NewSyscallError("kill", syscall.Kill(-t.leader, syscall.SIGKILL))
+	err := syscall.Kill(-t.leader, syscall.SIGKILL)
+	if err == syscall.ESRCH {
+		return nil
+	}
+	return os.NewSyscallError("kill", err)
+}
+
+// Kill ends a child alone, unless it has ended.
+func Kill(p *os.Process) error {
+	err := p.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
 }
 
 // Close does not end anything.

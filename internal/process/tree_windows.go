@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"os"
 	"syscall"
 
@@ -57,6 +58,16 @@ func (t *Tree) Started(root *os.Process) error {
 // Kill ends all of them, with exit status 1 as os.Process.Kill.
 func (t *Tree) Kill() error {
 	return os.NewSyscallError("TerminateJobObject", windows.TerminateJobObject(t.job, 1))
+}
+
+// Kill ends a child alone, unless it has ended. The handle that package os has of a child allows everything, so that ERROR_ACCESS_DENIED
+// means that it is ending (STATUS_PROCESS_IS_TERMINATING).
+func Kill(p *os.Process) error {
+	err := p.Kill()
+	if errors.Is(err, os.ErrProcessDone) || errors.Is(err, windows.ERROR_ACCESS_DENIED) {
+		return nil
+	}
+	return err
 }
 
 // Close does not end anything.
