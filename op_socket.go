@@ -115,6 +115,17 @@ func Send(h Handle, buf []byte, flags uint32) Op {
 	return Op{req: driver.Request{Kind: driver.Send, FD: h, Buf: capped(buf), Arg: flags}}
 }
 
+// SendZeroCopy is [Send] without a copy, where the system has that: io_uring, since Linux 6.3, for TCP and UDP. The buffer is the system's until the
+// peer has acknowledged the data, and so long the operation is in flight: a round trip, and 40 ms more where the peer waits for more data before it
+// acknowledges. So start the next one with another buffer meanwhile, and leave short messages to Send. Elsewhere it is Send; [Op.ZeroCopied]
+// tells. It pays for buffers from about 32 KiB on that leave by a network card, not on one machine, where the system copies after all
+// (docs/decisions.md). A cancel, by its context, Cancel or Close, that finds data of a stream on the way resets the connection, since only so the
+// buffer comes back for sure: the result is its cause, beside the number of bytes that were queued, which the peer need not have got. See
+// io_uring_prep_send_zc(3).
+func SendZeroCopy(h Handle, buf []byte, flags uint32) Op {
+	return Op{req: driver.Request{Kind: driver.Send, Flags: driver.ZeroCopy, FD: h, Buf: capped(buf), Arg: flags}}
+}
+
 // RecvFrom receives one datagram into buf, and stores its sender's address in *from, unless that is nil. The result is the number of bytes,
 // 0 of an empty datagram; what is too long is cut, see [Op.Received]. Flags are MSG_*. See recvfrom(2), WSARecvFrom.
 func RecvFrom(h Handle, buf []byte, from *SocketAddress, flags uint32) Op {
@@ -130,20 +141,28 @@ func SendTo(h Handle, buf []byte, to SocketAddress, flags uint32) Op {
 // *from, unless that is nil. The result is the number of bytes; 0 is the end of a stream, or an empty datagram. [Op.Received] has the rest.
 // Flags are MSG_*. See recvmsg(2), cmsg(3), WSARecvMsg.
 func RecvMsg(h Handle, bufs [][]byte, control []byte, from *SocketAddress, flags uint32) Op {
-	return message(driver.RecvMsg, h, bufs, control, from, flags)
+	return message(driver.RecvMsg, 0, h, bufs, control, from, flags)
 }
 
 // SendMsg sends several buffers, one after the other, as one message, with control messages, to a peer, or where the socket is connected
 // to, if to is nil. Like [Send] it is done when all is sent, and has no order among several. Flags are MSG_*. See sendmsg(2), cmsg(3), WSASendMsg.
 func SendMsg(h Handle, bufs [][]byte, control []byte, to *SocketAddress, flags uint32) Op {
-	return message(driver.SendMsg, h, bufs, control, to, flags)
+	return message(driver.SendMsg, 0, h, bufs, control, to, flags)
 }
 
-func message(k driver.Kind, h Handle, bufs [][]byte, control []byte, a *SocketAddress, flags uint32) Op {
+// SendMsgZeroCopy is [SendMsg] without a copy, where the system has that. See [SendZeroCopy].
+func SendMsgZeroCopy(h Handle, bufs [][]byte, control []byte, to *SocketAddress, flags uint32) Op {
+	return message(driver.SendMsg, driver.ZeroCopy, h, bufs, control, to, flags)
+}
+
+// ZeroCopied reports, of a [SendZeroCopy] or [SendMsgZeroCopy] that is done, that the system has not copied the data. It is false if some of it was.
+func (op *Op) ZeroCopied() bool { return op.req.ZeroCopied }
+
+func message(k driver.Kind, how driver.Flags, h Handle, bufs [][]byte, control []byte, a *SocketAddress, flags uint32) Op {
 	if bufs == nil {
 		bufs = [][]byte{}
 	}
-	return Op{req: driver.Request{Kind: k, FD: h, Arg: flags,
+	return Op{req: driver.Request{Kind: k, Flags: how, FD: h, Arg: flags,
 		Ext: &driver.Ext{Vec: bufs, Message: &driver.Message{Address: (*driver.Address)(a), Control: control}}}}
 }
 

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -298,6 +300,9 @@ func withLittleLockedMemory(c Config) error {
 		if err := works(m); err != nil {
 			return err
 		}
+		if err := sendsZeroCopy(m, int(limit)+1<<20); err != nil {
+			return err
+		}
 		err = m.RegisterBuffers([][]byte{make([]byte, limit+4096)})
 		var op *OpError
 		if c.Backend == BackendPool {
@@ -309,6 +314,42 @@ func withLittleLockedMemory(c Config) error {
 		return works(m)
 	}
 	return errors.New("no limit is enough")
+}
+
+// sendsZeroCopy sends more than may be locked, without a copy if that could be had.
+func sendsZeroCopy(m *Manager, bytes int) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	received := make(chan int64)
+	go func() {
+		n, _ := io.Copy(io.Discard, server)
+		received <- n
+	}()
+	f, err := client.(*net.TCPConn).File()
+	if err != nil {
+		return err
+	}
+	op := SendZeroCopy(Handle(f.Fd()), make([]byte, bytes), 0)
+	n, err := m.Do(context.Background(), &op)
+	f.Close()
+	client.Close()
+	if got := <-received; err != nil || n != bytes || got != int64(n) {
+		return fmt.Errorf("a zero-copy send of %d bytes with little locked memory: %d, %w; the peer got %d", bytes, n, err, got)
+	}
+	return nil
 }
 
 // TestSandbox_NoLockedMemory: that is an error too, which says so.

@@ -84,6 +84,7 @@ func probeRing() *ringFindings {
 	for name, code := range ringOperations {
 		f.Operations[name] = codes.Has(code)
 	}
+	f.Operations["send without a copy"] = ring.HasZeroCopy(threaded.Features, codes)
 	return f
 }
 

@@ -64,7 +64,8 @@ const CurrentOffset = -1
 const MaxTransferBytes = 1 << 30
 
 var (
-	// ErrCanceled is the result of a request that was cancelled before it did anything.
+	// ErrCanceled is the result of a request that was cancelled before it did anything, and of a zero-copy send whose connection the cancel has ended
+	// to get the buffer back: N is what had been queued then.
 	ErrCanceled = errors.New("operation cancelled")
 	// ErrUnsupported is the result of a request whose kind this driver cannot do on this system. It matches
 	// errors.ErrUnsupported.

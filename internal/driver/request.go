@@ -102,6 +102,9 @@ const (
 	Inline
 	// Multishot: the request may have several results before it is back, see Ext.Shots. A driver that can't comes back with the first.
 	Multishot
+	// ZeroCopy: a Send or SendMsg is to send from its buffers, if it can, and has them until the system does not need them any more. A driver
+	// that can't copies.
+	ZeroCopy
 )
 
 // A Request is one operation. The manager embeds it in an Op. The first group is what the caller asks for and is not
@@ -123,6 +126,9 @@ type Request struct {
 
 	// Empty says that a read has got a message of no bytes, and not the end (Windows: pipes).
 	Empty bool
+
+	// ZeroCopied says that a send with ZeroCopy was not copied.
+	ZeroCopied bool
 
 	// Asked says that Cancel was called or is about to be. The manager sets it before it calls Driver.Cancel, from whichever
 	// goroutine, and lowers it before Submit.
@@ -196,7 +202,7 @@ type Private struct {
 
 // Reset makes a request that came back ready for another Submit.
 func (r *Request) Reset() {
-	r.N, r.Err, r.Empty = 0, nil, false
+	r.N, r.Err, r.Empty, r.ZeroCopied = 0, nil, false, false
 }
 
 // FileStat is what Stat answers, the same on every platform.

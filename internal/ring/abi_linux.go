@@ -83,6 +83,7 @@ const (
 	FeatExtArg        = 1 << 8
 	FeatNativeWorkers = 1 << 9
 	FeatCQESkip       = 1 << 11
+	FeatRegRegRing    = 1 << 13 // since Linux 6.3
 )
 
 // Flags of an SQE.
@@ -99,6 +100,7 @@ const (
 const (
 	CQEFBuffer = 1 << 0
 	CQEFMore   = 1 << 1
+	CQEFNotif  = 1 << 3 // the buffers of a zero-copy send are free again
 
 	cqeBufferShift = 16
 )
@@ -148,6 +150,8 @@ const (
 	OpLinkat      = 39
 	OpMsgRing     = 40
 	OpSocket      = 45
+	OpSendZC      = 47
+	OpSendMsgZC   = 48
 	OpFtruncate   = 55
 	OpBind        = 56
 	OpListen      = 57
@@ -158,7 +162,17 @@ const (
 	AcceptMultishot = 1 << 0 // since Linux 5.19
 	RecvPollFirst   = 1 << 0 // since Linux 5.19, as OpSocket
 	RecvMultishot   = 1 << 1 // since Linux 6.0
+	SendReportUsage = 1 << 3 // since Linux 6.2: of zero-copy sends
 )
+
+// NotifCopied in the Res of a notification (CQEFNotif) says that the kernel had to copy after all.
+const NotifCopied = 1 << 31
+
+// HasZeroCopy reports whether a kernel with these features and operations has zero-copy sends that report their use. Linux 6.0 and 6.1 have sends that
+// don't; 6.2 can't be told from them.
+func HasZeroCopy(features uint32, ops Opcodes) bool {
+	return features&FeatRegRegRing != 0 && ops.Has(OpSendZC) && ops.Has(OpSendMsgZC)
+}
 
 // FsyncDatasync in OpFlags of OpFsync makes it fdatasync(2).
 const FsyncDatasync = 1 << 0

@@ -71,7 +71,8 @@ func runAll(t *testing.T, suite []test, open Opener, owned bool) {
 // portableTests are those that every platform runs; [platformTests] adds the platform's own.
 func portableTests() []test {
 	var all []test
-	for _, family := range [][]test{onceTests, ownershipTests, cancelTests, closeTests, wakeTests, pollableTests, chainTests, socketTests} {
+	for _, family := range [][]test{onceTests, ownershipTests, cancelTests, closeTests, wakeTests, pollableTests, chainTests, socketTests,
+		zeroCopyTests} {
 		all = append(all, family...)
 	}
 	return all

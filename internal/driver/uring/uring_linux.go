@@ -31,6 +31,7 @@ type Driver struct {
 	ring  *ring.Ring
 	ops   ring.Opcodes
 	owned bool
+	lends bool // the kernel has zero-copy sends
 
 	mu    sync.Mutex // shared mode: over the ring's queues in user space, slots, retries; never held in a system call
 	slots []slot
@@ -69,12 +70,18 @@ type Driver struct {
 type slot struct {
 	req *driver.Request // keeps the request and its buffers reachable; nil: free
 	gen uint32
+	// answer is the result of a zero-copy send that is answered.
+	answer int32
 	// polling: what is in the kernel is a poll for readiness, after which the request is started again.
 	polling bool
 	// outside: the kernel does not have it, see openOutside.
 	outside bool
 	// answered: the result is in, and the kernel will answer once more (IORING_CQE_F_MORE); the request is its until then.
 	answered bool
+	// copies: a zero-copy send is carried out as another, since the socket or the memlock limit does not allow it.
+	copies bool
+	// reset: see resetConnection.
+	reset bool
 	// hungry: the request waits for a buffer, and the kernel does not have it.
 	hungry bool
 }
@@ -120,6 +127,7 @@ func Open(o driver.Options) (*Driver, error) {
 	}
 	r.SetMaxWorkers(uint32(max(o.MaxThreads, fewestWorkers)), 0) // best effort: it came with Linux 5.15
 	if d.ops, err = r.Probe(); err == nil {
+		d.lends = ring.HasZeroCopy(r.Features, d.ops)
 		if d.owned {
 			d.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 		} else {
@@ -240,8 +248,8 @@ func (d *Driver) queue(r *driver.Request, how *entry) (done bool) {
 	}
 	data := d.hold(r)
 	how.fill(sqe, r)
-	if r.Kind == driver.Recv && r.Flags&driver.Waits != 0 && d.ops.Has(ring.OpSocket) {
-		sqe.IOPrio |= ring.RecvPollFirst
+	if r.Flags&(driver.Waits|driver.ZeroCopy) != 0 {
+		d.refine(sqe, r)
 	}
 	sqe.UserData = data
 	d.publish(1)
@@ -249,6 +257,16 @@ func (d *Driver) queue(r *driver.Request, how *entry) (done bool) {
 		d.cancel(r)
 	}
 	return false
+}
+
+// refine adds to r's entry what depends on the kernel.
+func (d *Driver) refine(sqe *ring.SQE, r *driver.Request) {
+	if r.Kind == driver.Recv && r.Flags&driver.Waits != 0 && d.ops.Has(ring.OpSocket) {
+		sqe.IOPrio |= ring.RecvPollFirst
+	}
+	if r.Flags&driver.ZeroCopy != 0 {
+		d.lend(sqe, r)
+	}
 }
 
 // publish lets the kernel see n more submissions. In owned mode that can wait for the next enter, which does it.
@@ -369,14 +387,16 @@ func (d *Driver) take(r *driver.Request) bool {
 	return d.complete(data, res, flags) == r
 }
 
-// SubmitChain implements driver.Driver: IOSQE_IO_LINK on all but the last.
+// SubmitChain implements driver.Driver: IOSQE_IO_LINK on all but the last. After a zero-copy send the next would begin, and
+// might be back, before the send is.
 func (d *Driver) SubmitChain(rs []*driver.Request) bool {
 	if len(rs) > d.ring.SQEntries() {
 		return false
 	}
 	for i, r := range rs {
 		how := &table[r.Kind]
-		if !d.ops.Has(how.opcode) || how.linkGoesOn && i+1 < len(rs) || how.prepare != nil && how.prepare(r) != nil || waitsForPeer(r) {
+		if !d.ops.Has(how.opcode) || how.linkGoesOn && i+1 < len(rs) || r.Flags&driver.ZeroCopy != 0 ||
+			how.prepare != nil && how.prepare(r) != nil || waitsForPeer(r) {
 			return false
 		}
 	}

@@ -136,6 +136,15 @@ func (d *Driver) complete(data uint64, res int32, flags uint32) *driver.Request 
 		d.cancelAnswered(r, res)
 		return nil
 	}
+	if r.Flags&driver.ZeroCopy != 0 {
+		if flags&ring.CQEFMore != 0 {
+			d.lent(r, s, res)
+			return nil
+		}
+		if flags&ring.CQEFNotif != 0 {
+			res, flags = given(r, s, res), 0
+		}
+	}
 	if res < 0 && d.again(r, s, unix.Errno(-res)) {
 		return nil
 	}
@@ -147,7 +156,7 @@ func (d *Driver) complete(data uint64, res int32, flags uint32) *driver.Request 
 		}
 		res = -int32(unix.ECANCELED)
 	}
-	next, canceling, answered := r.State.Next, r.State.Canceling, s.answered
+	next, canceling, answered, reset := r.State.Next, r.State.Canceling, s.answered, s.reset
 	if flags&ring.CQEFMore != 0 {
 		switch {
 		case r.Flags&driver.Multishot != 0:
@@ -167,6 +176,9 @@ func (d *Driver) complete(data uint64, res int32, flags uint32) *driver.Request 
 	}
 	if !answered {
 		d.result(r, res, flags, canceling)
+	}
+	if reset {
+		r.Err = driver.ErrCanceled
 	}
 	if flags&ring.CQEFBuffer != 0 {
 		r.Ext.Shots.Taken = d.taken(r, flags)
@@ -221,6 +233,8 @@ func (d *Driver) again(r *driver.Request, s *slot, errno unix.Errno) bool {
 		b.Platform.(*group).single = true // a kernel before Linux 6.0, perhaps
 	case errno == unix.EINVAL && r.Kind == driver.Accept && r.Flags&driver.Multishot != 0 && r.State.Tries == 0:
 		// a kernel before 5.19, perhaps
+	case r.Flags&driver.ZeroCopy != 0 && !s.copies && mustCopy(errno):
+		s.copies = true
 	case errno == unix.EAGAIN && !s.polling && mayPoll(r):
 		s.polling = true
 	case interrupted(errno), errno == unix.ECANCELED && !r.State.Linked:
@@ -257,6 +271,9 @@ func (d *Driver) restart(r *driver.Request) {
 		target(sqe, h)
 	} else {
 		table[r.Kind].fill(sqe, r)
+		if r.Flags&driver.ZeroCopy != 0 {
+			d.lend(sqe, r)
+		}
 	}
 	sqe.UserData = d.data(r)
 	d.publish(1)
@@ -295,9 +312,14 @@ func (d *Driver) cancel(r *driver.Request) {
 		return
 	}
 	r.State.Canceling = true
-	if s := &d.slots[r.State.Slot-1]; s.hungry {
+	s := &d.slots[r.State.Slot-1]
+	switch {
+	case s.hungry:
 		s.hungry = false
 		d.feed(r)
+		return
+	case s.answered && r.Flags&driver.ZeroCopy != 0:
+		resetConnection(r, s)
 		return
 	}
 	if r.State.Prev == nil { // else the kernel can't find it yet: complete sends the cancel when its turn comes
