@@ -19,8 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchedFiles is less where the race detector makes each cost more.
-var watchedFiles = map[bool]int{true: 25_000, false: 100_000}[raceEnabled]
+const watchedFiles = 100_000
 
 // quickDir is in memory if that can be: on a disk, making so many names takes the time of the test.
 func quickDir(t testing.TB) string {
