@@ -144,7 +144,7 @@ func (m *Manager) follow(c *chain, succeeded bool) *Op {
 	if c.next < len(c.ops) {
 		op := c.ops[c.next]
 		c.next++
-		if !succeeded {
+		if !succeeded || m.closing() {
 			op.req.Err = driver.ErrCanceled
 			return op
 		}

@@ -203,8 +203,8 @@ func (m *Manager) closeOwned() error {
 	m.loop.due = fifo[func()]{}
 	consoles.end(m)
 	m.timeouts.stopAll()
+	m.drv.CancelAll() // nothing reaches the driver any more
 	for l := &m.loop; l.live > 0 || l.next < l.n || !l.calls.empty() || !l.inline.empty(); {
-		m.drv.CancelAll()
 		if _, err := m.stepOwned(-1); err != nil {
 			m.loop.closed = false
 			return err

@@ -100,6 +100,69 @@ func TestWatch_PeerShutsDown(t *testing.T) {
 	})
 }
 
+// TestWatch_EachItsEvents: of several registrations on one handle, an event calls those that have asked for it, each with no more than it has asked
+// for, and a one-shot once, as the seed's EventData deals out what a wait for all of them has found.
+func TestWatch_EachItsEvents(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		a, b, err := newDuplex()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeRaw(a)
+		defer closeRaw(b)
+		for err == nil {
+			_, err = unix.SendmsgN(int(a), make([]byte, 1<<12), nil, nil, unix.MSG_DONTWAIT)
+		}
+		asked := [4]Event{Readable, Writable, Readable | Writable, HangUp}
+		var once, often [4]<-chan Event
+		for i, events := range asked {
+			_, once[i] = watch(t, m, a, events, OneShot)
+			_, often[i] = watch(t, m, a, events, Persistent)
+		}
+		before := [4]Event{}
+		for _, step := range []struct {
+			what string
+			do   func()
+			want [4]Event // 0: no call
+		}{
+			{"nothing to read, no room", func() {}, [4]Event{}},
+			{"something to read", func() { put(t, b, "x") }, [4]Event{Readable, 0, Readable, 0}},
+			{"room too", func() {
+				for err := error(nil); err == nil; {
+					_, _, err = unix.Recvfrom(int(b), make([]byte, 1<<16), unix.MSG_DONTWAIT)
+				}
+			}, [4]Event{Readable, Writable, Readable | Writable, 0}},
+			{"the peer sends no more", func() {
+				if err := unix.Shutdown(int(b), unix.SHUT_WR); err != nil {
+					t.Error(err)
+				}
+			}, [4]Event{Readable | HangUp, Writable | HangUp, Readable | Writable | HangUp, HangUp}},
+		} {
+			step.do()
+			quiet(t, m)
+			for i, want := range step.want {
+				if want == 0 || before[i] != 0 {
+					if len(once[i]) != 0 {
+						t.Errorf("%s: the one-shot for %v was called with %v", step.what, asked[i], <-once[i])
+					}
+				} else if ready := receive(t, m, once[i]); ready != want {
+					t.Errorf("%s: the one-shot for %v was called with %v; want %v", step.what, asked[i], ready, want)
+				}
+				if want == 0 && len(often[i]) != 0 {
+					t.Errorf("%s: who asks for %v was called with %v", step.what, asked[i], <-often[i])
+				}
+				for ready := before[i]; ready != want; ready = receive(t, m, often[i]) {
+					if ready != before[i] {
+						t.Fatalf("%s: who asks for %v was called with %v; want %v", step.what, asked[i], ready, want)
+					}
+				}
+			}
+			before = step.want
+		}
+	})
+}
+
 // TestWatch_NobodyReads: a pipe whose readers are gone is Writable, since a write fails, also while it is full.
 func TestWatch_NobodyReads(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {

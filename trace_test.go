@@ -605,3 +605,23 @@ func (n *nowhere) Enabled(_ context.Context, l slog.Level) bool { return l >= n.
 func (n *nowhere) WithAttrs([]slog.Attr) slog.Handler           { return n }
 func (n *nowhere) WithGroup(string) slog.Handler                { return n }
 func (n *nowhere) Handle(context.Context, slog.Record) error    { return nil }
+
+// BenchmarkTracingOff is all that tracing adds to an operation with a callback while it is off, without the operation: the two questions that it asks on
+// its way, whether somebody wants to know of it and whether somebody did. What "nothing" takes is the loop's.
+func BenchmarkTracingOff(b *testing.B) {
+	b.Run("nothing", func(b *testing.B) {
+		for b.Loop() {
+		}
+	})
+	for name, logger := range map[string]*slog.Logger{"no logger": nil, "logger at info": slog.New(&nowhere{level: slog.LevelInfo})} {
+		b.Run(name, func(b *testing.B) {
+			m, op := open(b, Config{CallerDriven: true, Logger: logger}), nop()
+			b.ReportAllocs()
+			for b.Loop() {
+				if m.observed() || op.span.Load() != nil {
+					b.Fatal("it is observed")
+				}
+			}
+		})
+	}
+}

@@ -742,9 +742,6 @@ func TestLaw1_WatchAtRandom(t *testing.T) {
 		m := open(t, c)
 		seed := testSeed(t)
 		n := signalsMost(t, 10_000)
-		if raceEnabled && !m.shared { // nothing is done at the same time as anything else
-			n /= 10
-		}
 		spots := make([]*spot, n)
 		for i := range spots {
 			s := &spot{bell: openSignal(t), heard: make(chan bool, 1)}

@@ -130,7 +130,10 @@ func (w *dirWatch) over() error {
 // do runs one of the watch's operations, whose error is the watch's.
 func (w *dirWatch) do(op *Op) (int, error) {
 	n, err := w.m.Do(w.ctx, op)
-	return n, causeIn(err)
+	if err != nil {
+		err = causeIn(err)
+	}
+	return n, err
 }
 
 // causeIn is what err says beside the operation and the name, which are the watch's.

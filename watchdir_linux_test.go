@@ -19,8 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchedFiles is less where the race detector makes each cost more.
-var watchedFiles = map[bool]int{true: 25_000, false: 100_000}[raceEnabled]
+const watchedFiles = 100_000
 
 // quickDir is in memory if that can be: on a disk, making so many names takes the time of the test.
 func quickDir(t testing.TB) string {
@@ -179,6 +178,64 @@ func TestWatchDir_Directories(t *testing.T) {
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("step %d: %v; want %v", i, got, want)
+			}
+		}
+	})
+}
+
+// TestWatchDir_Deep: what happens in directories whose path is longer than the system takes, be they older than the watch or new.
+func TestWatchDir_Deep(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		dir, name := t.TempDir(), strings.Repeat("n", 200)
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		old, fresh := "old"+strings.Repeat("/"+name, 50), "new"+strings.Repeat("/"+name, 50)
+		below := func(dir string) (all []string) { // with dir itself
+			for end := range dir {
+				if dir[end] == '/' {
+					all = append(all, dir[:end])
+				}
+			}
+			return append(all, dir)
+		}
+		mkdir := func(dir string) { must(t, root.MkdirAll(dir, 0o777)) }
+		touch := func(path string) { must(t, root.WriteFile(path, nil, 0o666)) }
+		mkdir(old)
+		exchange := func(a, b string) {
+			d, err := root.Open(old)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer d.Close()
+			must(t, unix.Renameat2(int(d.Fd()), a, int(d.Fd()), b, unix.RENAME_EXCHANGE))
+		}
+		got := stories(t, open(t, c), dir, DirOptions{Recursive: true}, noWrites,
+			func() { touch(old + "/1") },
+			func() { mkdir(old + "/d") },
+			func() { touch(old + "/d/2") },
+			func() { must(t, root.Rename(old+"/d", old+"/e")) },
+			func() { must(t, root.Rename(old+"/e/2", old+"/2")) },
+			func() { exchange("1", "e") },
+			func() { touch(old + "/1/3") },
+			func() { mkdir(fresh) },
+			func() { touch(fresh + "/4") })
+		made := func(paths ...string) (events []DirEvent) {
+			for _, path := range paths {
+				events = append(events, DirEvent{DirCreate, path, ""})
+			}
+			return events
+		}
+		want := [][]DirEvent{made(old + "/1"), made(old + "/d"), made(old + "/d/2"), {{DirRename, old + "/e", old + "/d"}},
+			{{DirRename, old + "/2", old + "/e/2"}},
+			{{DirRename, old + "/e", old + "/1"}, {DirRemove, old + "/e", ""}, {DirCreate, old + "/1", ""}, {DirCreate, old + "/e", ""}},
+			made(old + "/1/3"), made(below(fresh)...), made(fresh + "/4")}
+		for i := range want {
+			if !slices.Equal(got[i], want[i]) {
+				t.Errorf("step %d: %d events, %.300q; want %d, %.300q", i, len(got[i]), got[i], len(want[i]), want[i])
 			}
 		}
 	})

@@ -3,6 +3,8 @@ package ringport
 import (
 	"errors"
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -107,11 +109,38 @@ func (t *inotify) topNow() (fileID, error) {
 
 // watch makes or finds the watch of a directory.
 func (t *inotify) watch(path string) (wd int, err error) {
-	wd, err = unix.InotifyAddWatch(t.fd, t.absolute(path), inotifyMask)
+	err = t.reach(path, func(path string) (err error) {
+		wd, err = unix.InotifyAddWatch(t.fd, path, inotifyMask)
+		return err
+	})
 	return wd, limitReached(err, unix.ENOSPC, "fs.inotify.max_user_watches")
 }
 
-func (t *inotify) absolute(path string) string { return t.root + "/" + path }
+// maxPathBytes is how long a path is at most that is given to the system, which takes no longer ones: there is room for a name after it.
+const maxPathBytes = unix.PathMax - 256
+
+// reach has f called with a path that leads to path, and that the system takes however deep the tree is: a long one begins with a descriptor of a
+// directory on the way.
+func (t *inotify) reach(path string, f func(path string) error) error {
+	path = t.root + "/" + path
+	for fd := unix.AT_FDCWD; len(path) > maxPathBytes; {
+		end := strings.LastIndexByte(path[:maxPathBytes], '/')
+		next, err := unix.Openat(fd, path[:end], unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(next)
+		fd, path = next, path[end+1:]
+		if len(path) <= maxPathBytes {
+			way := "/proc/self/fd/" + strconv.Itoa(fd)
+			if unix.Access(way, unix.F_OK) != nil { // without /proc, nothing says that what is there is gone
+				return unix.ENAMETOOLONG
+			}
+			path = way + "/" + path
+		}
+	}
+	return f(path)
+}
 
 // enter watches the directory called name in parent, reports it by the event as, and lists what is in it, all the way down. It is watched first:
 // whoever looks into it when it is reported must be told of all that changes after that. As unreported, neither it nor what is in it is reported.
@@ -181,12 +210,15 @@ func isGone(err error) bool {
 
 // list enters the directories in d, which is fresh, and reports all that is in it if asked to.
 func (t *inotify) list(d *watchedDir, report bool) error {
-	f, err := os.OpenFile(t.absolute(d.path), unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return t.unlisted(d, causeIn(err))
-	}
-	entries, err := f.ReadDir(-1)
-	f.Close()
+	var entries []os.DirEntry
+	err := t.reach(d.path, func(path string) error {
+		f, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err == nil {
+			entries, err = f.ReadDir(-1)
+			f.Close()
+		}
+		return err
+	})
 	if err != nil {
 		return t.unlisted(d, causeIn(err))
 	}
@@ -321,7 +353,7 @@ func (t *inotify) exchange(from move, dir *watchedDir, name []byte, isDir bool) 
 		return false, nil
 	}
 	var st unix.Stat_t
-	err := unix.Lstat(t.absolute(from.dir.join([]byte(from.name))), &st)
+	err := t.reach(from.dir.join([]byte(from.name)), func(path string) error { return unix.Lstat(path, &st) })
 	if wd, watchErr := t.watch(from.dir.path); watchErr != nil || int32(wd) != from.dir.wd {
 		return false, errChangesLost // its path leads elsewhere by now: the other half can't be looked at
 	}
@@ -347,11 +379,13 @@ func (d *watchedDir) setPath(path string) {
 // passLock waits until no rename that is under way in d is half reported: a listing needs the lock that a rename holds until both halves
 // are in the queue.
 func (t *inotify) passLock(d *watchedDir) {
-	fd, err := unix.Open(t.absolute(d.path), unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return // at worst, the rename is reported as a removal and a creation
-	}
-	var entries [1 << 10]byte
-	unix.ReadDirent(fd, entries[:])
-	unix.Close(fd)
+	t.reach(d.path, func(path string) error { // at worst it fails, and the rename is reported as a removal and a creation
+		fd, err := unix.Open(path, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err == nil {
+			var entries [1 << 10]byte
+			unix.ReadDirent(fd, entries[:])
+			unix.Close(fd)
+		}
+		return err
+	})
 }
