@@ -1,5 +1,3 @@
-//go:build unix
-
 package rnet
 
 import (
@@ -20,18 +18,9 @@ import (
 	"github.com/ringport/ringport/internal/conntest"
 )
 
-// streamNetworks are those that have connections.
-func streamNetworks() []string {
-	networks := []string{"tcp4", "tcp6", "unix"}
-	if runtime.GOOS == "linux" {
-		networks = append(networks, "unixpacket")
-	}
-	return networks
-}
-
 func forNetworks(t *testing.T, f func(t *testing.T, s stack, network string)) {
 	forEach(t, func(t *testing.T, s stack) {
-		for _, network := range streamNetworks() {
+		for _, network := range streamNetworks {
 			t.Run(network, func(t *testing.T) { f(t, s, network) })
 		}
 	})
@@ -140,13 +129,13 @@ func TestConn_Reset(t *testing.T) {
 			server.Close()
 			_, err := read()
 			var e *net.OpError
-			if !errors.Is(err, syscall.ECONNRESET) || !errors.As(err, &e) || e.Op != "read" || e.Timeout() {
+			if !errors.Is(err, errReset) || !errors.As(err, &e) || e.Op != "read" || e.Timeout() {
 				t.Errorf("%s: %v", name, err)
 			}
 			for err = nil; err == nil; {
 				_, err = client.Write([]byte("x"))
 			}
-			if !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+			if !errors.Is(err, errPipe) && !errors.Is(err, errReset) {
 				t.Errorf("%s: a write: %v", name, err)
 			}
 		}
@@ -169,7 +158,7 @@ func TestConn_HalfClose(t *testing.T) {
 		if n, err := waiting(); n != 0 || err != io.EOF {
 			t.Errorf("after the peer's CloseWrite: %d, %v", n, err)
 		}
-		if _, err := client.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+		if _, err := client.Write([]byte("x")); !errors.Is(err, errPipe) {
 			t.Errorf("a write after CloseWrite: %v", err)
 		}
 		server.Write([]byte("answer"))
@@ -291,7 +280,7 @@ func TestConn_MoreToRead(t *testing.T) {
 				server.(*Conn).SetLinger(0)
 			}
 			server.Close()
-			read(client, "", map[string]error{"end": io.EOF, "reset": syscall.ECONNRESET}[end])
+			read(client, "", map[string]error{"end": io.EOF, "reset": errReset}[end])
 		}
 	})
 }
@@ -406,7 +395,7 @@ func TestConn_Options(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := raw.Control(func(fd uintptr) { value, err = syscall.GetsockoptInt(int(fd), level, name) }); err != nil {
+			if err := raw.Control(func(fd uintptr) { value, err = ringport.SocketOption(ringport.Handle(fd), level, name) }); err != nil {
 				t.Fatal(err)
 			}
 			return value
@@ -451,10 +440,12 @@ func TestConn_Options(t *testing.T) {
 		if err := c.SetKeepAlive(false); err != nil || option(client, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE) != 0 {
 			t.Errorf("SetKeepAlive: %v", err)
 		}
-		unix, _ := pair(t, s, "unix")
-		var e *net.OpError
-		if err := unix.(*Conn).SetNoDelay(true); !errors.As(err, &e) || e.Op != "set" {
-			t.Errorf("SetNoDelay of a Unix socket: %v", err)
+		if unixSockets {
+			unix, _ := pair(t, s, "unix")
+			var e *net.OpError
+			if err := unix.(*Conn).SetNoDelay(true); !errors.As(err, &e) || e.Op != "set" {
+				t.Errorf("SetNoDelay of a Unix socket: %v", err)
+			}
 		}
 		c.Close()
 		if err := c.SetNoDelay(true); !errors.Is(err, net.ErrClosed) {
@@ -475,8 +466,9 @@ func TestConn_SyscallConn(t *testing.T) {
 		n := 0
 		waiting := conntest.Async(func() (int, error) {
 			err := raw.Read(func(fd uintptr) bool {
-				n, err = syscall.Read(int(fd), buf)
-				return err != syscall.EAGAIN
+				var again bool
+				n, again, err = tryRead(ringport.Handle(fd), buf)
+				return !again
 			})
 			return n, err
 		})
@@ -486,7 +478,7 @@ func TestConn_SyscallConn(t *testing.T) {
 			t.Errorf("%q, %v", buf[:n], err)
 		}
 		if err := raw.Write(func(fd uintptr) bool {
-			syscall.Write(int(fd), []byte("answer"))
+			n, err = writeTo(ringport.Handle(fd), []byte("answer"))
 			return true
 		}); err != nil {
 			t.Error(err)
@@ -553,7 +545,7 @@ func TestConn_ManagerCloses(t *testing.T) {
 			}
 			s := ourStack(m, name)
 			client, server := pair(t, s, "tcp")
-			l := listen(t, s, "unix")
+			l := listen(t, s, networks[len(networks)-1])
 			waiting := map[string]func() (int, error){
 				"read":   conntest.Async(func() (int, error) { return client.Read(make([]byte, 16)) }),
 				"accept": conntest.Async(func() (int, error) { _, err := l.Accept(); return 0, err }),

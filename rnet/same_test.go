@@ -221,22 +221,6 @@ func TestSameAsNet(t *testing.T) {
 	})
 }
 
-func dialError(s stack, ctx context.Context, network, address string) error {
-	c, err := s.dial(ctx, network, address)
-	if err == nil {
-		c.Close()
-	}
-	return err
-}
-
-func listenErrorOf(s stack, network, address string) error {
-	l, err := s.listen(network, address)
-	if err == nil {
-		l.Close()
-	}
-	return err
-}
-
 // What differs from one run to the next.
 var (
 	portNumber = regexp.MustCompile(`:[0-9]{4,5}\b`)
