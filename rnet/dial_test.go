@@ -31,16 +31,17 @@ func blackHole(t *testing.T) string {
 			closeSocket(h)
 		}
 	})
-	do := func(op ringport.Op) int {
+	do := func(op *ringport.Op) int {
 		t.Helper()
-		n, err := m.Do(context.Background(), &op)
+		n, err := m.Do(context.Background(), op)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
 	socket := func() ringport.Handle {
-		h := ringport.Handle(do(ringport.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)))
+		op := ringport.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+		h := ringport.Handle(do(&op))
 		sockets = append(sockets, h)
 		return h
 	}
@@ -49,12 +50,14 @@ func blackHole(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	do(ringport.Bind(l, at))
-	do(ringport.Listen(l, 0))
+	bind, listen := ringport.Bind(l, at), ringport.Listen(l, 0)
+	do(&bind)
+	do(&listen)
 	if at, err = ringport.LocalAddress(l); err != nil {
 		t.Fatal(err)
 	}
-	do(ringport.Connect(socket(), at))
+	first := ringport.Connect(socket(), at)
+	do(&first)
 	for range 2 { // the queue takes one or two
 		op := ringport.Connect(socket(), at)
 		if err := m.Start(&op, func(*ringport.Op) {}); err != nil {
