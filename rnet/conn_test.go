@@ -467,7 +467,7 @@ func TestConn_SyscallConn(t *testing.T) {
 		waiting := conntest.Async(func() (int, error) {
 			err := raw.Read(func(fd uintptr) bool {
 				var again bool
-				n, again, err = tryRead(ringport.Handle(fd), buf)
+				n, again, err = tryRead(s.m, ringport.Handle(fd), buf)
 				return !again
 			})
 			return n, err
@@ -478,7 +478,7 @@ func TestConn_SyscallConn(t *testing.T) {
 			t.Errorf("%q, %v", buf[:n], err)
 		}
 		if err := raw.Write(func(fd uintptr) bool {
-			n, err = writeTo(ringport.Handle(fd), []byte("answer"))
+			n, err = writeTo(s.m, ringport.Handle(fd), []byte("answer"))
 			return true
 		}); err != nil {
 			t.Error(err)

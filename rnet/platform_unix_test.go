@@ -37,9 +37,11 @@ const (
 )
 
 // tryRead is recv(2) of a socket that is not to block.
-func tryRead(h ringport.Handle, buf []byte) (n int, again bool, err error) {
+func tryRead(_ *ringport.Manager, h ringport.Handle, buf []byte) (n int, again bool, err error) {
 	n, err = syscall.Read(int(h), buf)
 	return n, err == syscall.EAGAIN, err
 }
 
-func writeTo(h ringport.Handle, p []byte) (int, error) { return syscall.Write(int(h), p) }
+func writeTo(_ *ringport.Manager, h ringport.Handle, p []byte) (int, error) {
+	return syscall.Write(int(h), p)
+}

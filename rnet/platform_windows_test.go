@@ -1,8 +1,9 @@
 package rnet
 
 import (
+	"context"
+	"errors"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/windows"
 
@@ -38,24 +39,13 @@ const (
 )
 
 // tryRead receives if that need not wait.
-func tryRead(h ringport.Handle, buf []byte) (n int, again bool, err error) {
-	const fionread = 0x4004667f
-	var there, answered uint32
-	if err := windows.WSAIoctl(windows.Handle(h), fionread, nil, 0, (*byte)(unsafe.Pointer(&there)), 4, &answered, nil, 0); err != nil {
-		return 0, false, err
-	}
-	if there == 0 {
-		return 0, true, nil
-	}
-	b := windows.WSABuf{Len: uint32(len(buf)), Buf: unsafe.SliceData(buf)}
-	var got, flags uint32
-	err = windows.WSARecv(windows.Handle(h), &b, 1, &got, &flags, nil, nil)
-	return int(got), false, err
+func tryRead(m *ringport.Manager, h ringport.Handle, buf []byte) (n int, again bool, err error) {
+	op := ringport.Recv(h, buf, ringport.DontWait)
+	n, err = m.Do(context.Background(), &op)
+	return n, errors.Is(err, windows.WSAEWOULDBLOCK), err
 }
 
-func writeTo(h ringport.Handle, p []byte) (int, error) {
-	b := windows.WSABuf{Len: uint32(len(p)), Buf: unsafe.SliceData(p)}
-	var sent uint32
-	err := windows.WSASend(windows.Handle(h), &b, 1, &sent, 0, nil, nil)
-	return int(sent), err
+func writeTo(m *ringport.Manager, h ringport.Handle, p []byte) (int, error) {
+	op := ringport.Send(h, p, 0)
+	return m.Do(context.Background(), &op)
 }
