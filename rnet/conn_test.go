@@ -243,6 +243,17 @@ func TestConn_BackPressure(t *testing.T) {
 	})
 }
 
+// TestConn_ReadOfNothing: a Read that has no room for a byte waits for none. (Package net's does on Windows.)
+func TestConn_ReadOfNothing(t *testing.T) {
+	forNetworks(t, func(t *testing.T, s stack, network string) {
+		client, _ := pair(t, s, network)
+		client.SetReadDeadline(time.Now().Add(conntest.Patience))
+		if n, err := client.Read(nil); n != 0 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+	})
+}
+
 // TestConn_MoreToRead: a read after one that filled its buffer, which need not wait, obeys deadlines and contexts as well, waits if there is
 // nothing, and finds the end and a reset.
 func TestConn_MoreToRead(t *testing.T) {

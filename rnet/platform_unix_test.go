@@ -11,8 +11,8 @@ import (
 
 const unixSockets = true
 
-// resolverSorts: Go's resolver can find out which addresses are nearest (RFC 6724), for which it needs package net's UDP.
-const resolverSorts = true
+// netUDP: package net has UDP.
+const netUDP = true
 
 // streamNetworks are those that have connections.
 var streamNetworks = func() []string {

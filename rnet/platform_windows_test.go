@@ -13,9 +13,8 @@ import (
 
 var unixSockets = !win32.UnderWine()
 
-// resolverSorts: Go's resolver can find out which addresses are nearest (RFC 6724), for which it needs package net's UDP,
-// which sets an option that Wine doesn't know.
-var resolverSorts = !win32.UnderWine()
+// netUDP: package net has UDP. It sets an option that Wine doesn't know.
+var netUDP = !win32.UnderWine()
 
 // streamNetworks are those that have connections.
 var streamNetworks = func() []string {
