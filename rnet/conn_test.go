@@ -344,56 +344,92 @@ func TestConn_CloseEndsEverything(t *testing.T) {
 	})
 }
 
-// TestConn_DeadlineChanges: 100,000 changes of the deadline while data goes both ways end nothing, and lose nothing.
+// TestConn_DeadlineChanges: of 100,000 changes of the deadline while data goes both ways, those to a time that comes end what waits, or what begins
+// next, the others end nothing, and no byte is lost or comes twice.
 func TestConn_DeadlineChanges(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {
 		client, server := pair(t, s, "tcp")
-		changes := 100_000
-		var changed atomic.Int64
-		done := make(chan struct{})
+		const changes, dueEach = 100_000, 500
+		var due atomic.Bool // the deadline will come, or has come
+		ended, renewed := make(chan struct{}), make(chan struct{})
+		done, stopped := make(chan struct{}), make(chan struct{})
+		move := func(p []byte, f func([]byte) (int, error)) error {
+			for len(p) > 0 {
+				n, err := f(p)
+				p = p[n:]
+				switch {
+				case err == nil:
+				case errors.Is(err, os.ErrDeadlineExceeded) && due.Load():
+					select {
+					case ended <- struct{}{}:
+						<-renewed
+					case <-done:
+						return nil
+					}
+				default:
+					return err
+				}
+			}
+			return nil
+		}
 		echo := func() error {
 			_, err := io.Copy(server, readerOnly{server})
 			return err
 		}
 		talk := func() error {
+			defer close(stopped)
 			defer client.(*Conn).CloseWrite()
-			data := conntest.Pattern(1000)
-			for trips := 0; ; trips++ {
+			for trip := 0; ; trip++ {
 				select {
 				case <-done:
-					if trips == 0 {
-						return errors.New("no traffic")
-					}
 					return nil
 				default:
 				}
-				if _, err := client.Write(data); err != nil {
+				data, back := conntest.Pattern(1000+trip%100), make([]byte, 1000+trip%100)
+				if err := move(data, client.Write); err != nil {
 					return err
 				}
-				if err := conntest.Expect(client, data); err != nil {
+				if err := move(back, client.Read); err != nil {
 					return err
+				}
+				if !bytes.Equal(back, data) {
+					return fmt.Errorf("trip %d came back as something else", trip)
 				}
 			}
 		}
 		change := func() error {
 			defer close(done)
+			sets := []func(time.Time) error{client.SetReadDeadline, client.SetWriteDeadline, client.SetDeadline}
 			for i := range changes {
-				set := [...]func(time.Time) error{client.SetReadDeadline, client.SetWriteDeadline, client.SetDeadline}[i%3]
 				at := time.Now().Add(time.Hour + time.Duration(i))
 				if i%7 == 0 {
 					at = time.Time{}
 				}
-				if err := set(at); err != nil {
+				if err := sets[i%3](at); err != nil {
 					return err
 				}
-				changed.Add(1)
+				if i%dueEach != 0 {
+					continue
+				}
+				due.Store(true)
+				which, in := i/dueEach%3, time.Duration(i/dueEach%5-1)*50*time.Microsecond
+				if err := sets[which](time.Now().Add(in)); err != nil {
+					return err
+				}
+				select {
+				case <-ended:
+				case <-stopped:
+					return fmt.Errorf("no traffic after %d changes", i)
+				case <-time.After(conntest.Patience):
+					return fmt.Errorf("change %d, to a deadline in %v, ended nothing", i, in)
+				}
+				client.SetDeadline(time.Time{})
+				due.Store(false)
+				renewed <- struct{}{}
 			}
 			return nil
 		}
 		conntest.Together(t, echo, talk, change)
-		if changed.Load() != int64(changes) {
-			t.Errorf("%d changes", changed.Load())
-		}
 	})
 }
 
