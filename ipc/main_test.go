@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(conntest.Run(m, descriptors))
+	os.Exit(conntest.Run(m))
 }
 
 // children are what a child process can do.

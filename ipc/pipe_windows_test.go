@@ -15,7 +15,6 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/internal/conntest"
-	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
 var pipeNumber atomic.Int64
@@ -32,14 +31,6 @@ func userID(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return user.User.Sid.String()
-}
-
-// descriptors are as many names as this process has pipes and sockets.
-func descriptors() (all []string) {
-	for i := range win32test.Pipes() {
-		all = append(all, fmt.Sprint("pipe ", i))
-	}
-	return all
 }
 
 // modes are the values of MessageMode that there are here.

@@ -35,17 +35,6 @@ func unused(t testing.TB) string {
 
 func userID(testing.TB) string { return strconv.Itoa(os.Geteuid()) }
 
-// descriptors are this process's, with what they stand for. Where the system has no list there are none.
-func descriptors() (all []string) {
-	names, _ := filepath.Glob("/proc/self/fd/*")
-	for _, name := range names {
-		if target, err := os.Readlink(name); err == nil { // the one that lists the directory is closed by now
-			all = append(all, filepath.Base(name)+" "+target)
-		}
-	}
-	return all
-}
-
 // filesIn are the names in the folder of a socket.
 func filesIn(t *testing.T, path string) string {
 	t.Helper()

@@ -1,5 +1,3 @@
-//go:build unix
-
 package rnet
 
 import (
@@ -104,89 +102,13 @@ func TestListener_LosesNoConnection(t *testing.T) {
 	})
 }
 
-// TestListener_FullTable: with the descriptor table full, Accept says EMFILE, which is temporary; when there is room again, the connection
-// that waited is accepted, and the listener goes on.
-func TestListener_FullTable(t *testing.T) {
-	forEach(t, func(t *testing.T, s stack) {
-		l := listen(t, s, "tcp")
-		client, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0) // as long as there is room
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer syscall.Close(client)
-		makeRoom := fillTable(t)
-		defer makeRoom()
-		if err := syscall.Connect(client, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: l.Addr().(*net.TCPAddr).Port}); err != nil {
-			t.Fatal(err)
-		}
-		for range 3 {
-			c, err := l.Accept()
-			var e net.Error
-			//lint:ignore SA1019 net/http still asks, and what it is told must be what package net says
-			if c != nil || !errors.Is(err, syscall.EMFILE) || !errors.As(err, &e) || !e.Temporary() || e.Timeout() {
-				t.Fatalf("%v, %v", c, err)
-			}
-		}
-		if err := dialError(s, context.Background(), "tcp", l.Addr().String()); !errors.Is(err, syscall.EMFILE) {
-			t.Errorf("dial: %v", err)
-		}
-		makeRoom()
-		c, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		c.Write([]byte("x"))
-		if n, err := syscall.Read(client, make([]byte, 8)); n != 1 || err != nil {
-			t.Errorf("the connection that waited: %d, %v", n, err)
-		}
-		again := conntest.Async(l.Accept)
-		if err := dialError(s, context.Background(), "tcp", l.Addr().String()); err != nil {
-			t.Error(err)
-		}
-		if c, err := again(); err != nil {
-			t.Error(err)
-		} else {
-			c.Close()
-		}
-	})
-}
-
-// fillTable opens descriptors until there is none left. The function that it returns closes them.
-func fillTable(t *testing.T) (makeRoom func()) {
-	t.Helper()
-	var was syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
-	low := was
-	low.Cur = 256
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
-		t.Fatal(err)
-	}
-	var opened []int
-	for {
-		fd, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		if err != nil {
-			break
-		}
-		opened = append(opened, fd)
-	}
-	return func() {
-		for _, fd := range opened {
-			syscall.Close(fd)
-		}
-		opened = nil
-		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was)
-	}
-}
-
 // TestListener_CloseUnderFire: 10,000 connections that come and go while the listener is closed; Close returns, and nothing is left.
 func TestListener_CloseUnderFire(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {
-		before := descriptors()
+		before := conntest.Descriptors()
 		const connections, dialers = 10_000, 4
-		for network, n := range map[string]int{"tcp": connections / 2, "unix": connections / 2} {
+		for _, network := range networks {
+			n := connections / len(networks)
 			l := listen(t, s, network)
 			at := l.Addr().String()
 			var dialed, accepted atomic.Int64
@@ -228,7 +150,7 @@ func TestListener_CloseUnderFire(t *testing.T) {
 		}
 		conntest.InFlight(t, s.m, 0)
 		if err := conntest.Eventually(func() error {
-			if now := descriptors(); len(now) > len(before) {
+			if now := conntest.Descriptors(); len(now) > len(before) {
 				return fmt.Errorf("%d descriptors, %d before", len(now), len(before))
 			}
 			return nil
@@ -242,13 +164,14 @@ func TestListener_CloseUnderFire(t *testing.T) {
 func TestListener_ManagerCloses(t *testing.T) {
 	for _, name := range backendsHere(t) {
 		t.Run(name, func(t *testing.T) {
-			before := descriptors()
+			before := conntest.Descriptors()
+			network := networks[len(networks)-1]
 			for range 100 {
 				m, err := ringport.New(ringport.Config{Backend: name})
 				if err != nil {
 					t.Fatal(err)
 				}
-				l := listen(t, ourStack(m, name), "unix")
+				l := listen(t, ourStack(m, name), network)
 				var accepted atomic.Int64
 				conntest.Together(t, func() error {
 					for {
@@ -266,7 +189,7 @@ func TestListener_ManagerCloses(t *testing.T) {
 					}
 				}, func() error {
 					for range 50 {
-						if c, err := net.Dial("unix", l.Addr().String()); err == nil {
+						if c, err := net.Dial(network, l.Addr().String()); err == nil {
 							c.Close()
 						}
 					}
@@ -275,7 +198,7 @@ func TestListener_ManagerCloses(t *testing.T) {
 				l.Close()
 			}
 			if err := conntest.Eventually(func() error {
-				if now := descriptors(); len(now) > len(before) {
+				if now := conntest.Descriptors(); len(now) > len(before) {
 					return fmt.Errorf("%d descriptors, %d before", len(now), len(before))
 				}
 				return nil
@@ -288,6 +211,7 @@ func TestListener_ManagerCloses(t *testing.T) {
 
 // TestListener_Unlink: Close removes the socket's file, unless told otherwise; never one that was put in its place by the time of a second Close.
 func TestListener_Unlink(t *testing.T) {
+	needUnixSockets(t)
 	forEach(t, func(t *testing.T, s stack) {
 		there := func(path string) bool {
 			_, err := os.Lstat(path)
@@ -322,16 +246,17 @@ func TestListener_Unlink(t *testing.T) {
 	})
 }
 
-// TestListenConfig: Control sees the socket before it has its address; a port can be shared if that is asked for.
+// TestListenConfig: Control sees the socket before it has its address; a port can be shared if that is asked for, and the system can.
 func TestListenConfig(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {
 		refused := errors.New("no")
 		var said []string
-		lc := ListenConfig{Manager: s.m, ReusePort: true, KeepAlive: 40 * time.Second, Control: func(network, address string, c syscall.RawConn) error {
-			var port int
+		lc := ListenConfig{Manager: s.m, ReusePort: portsShared, KeepAlive: 40 * time.Second, Control: func(network, address string, c syscall.RawConn) error {
+			var port uint16
 			c.Control(func(fd uintptr) {
-				if a, err := syscall.Getsockname(int(fd)); err == nil {
-					port = a.(*syscall.SockaddrInet4).Port
+				if a, err := ringport.LocalAddress(ringport.Handle(fd)); err == nil { // Windows says that there is none
+					ap, _ := a.AddrPort()
+					port = ap.Port()
 				}
 			})
 			said = append(said, fmt.Sprintf("%s %s bound to %d", network, address, port))
@@ -347,10 +272,12 @@ func TestListenConfig(t *testing.T) {
 		defer first.Close()
 		at := first.Addr().String()
 		second, err := lc.Listen(context.Background(), "tcp", at)
-		if err != nil {
-			t.Fatal("a port to share:", err)
+		if portsShared && err != nil || !portsShared && !errors.Is(err, errAddrInUse) {
+			t.Fatal("the same port:", err)
 		}
-		second.Close()
+		if err == nil {
+			second.Close()
+		}
 		if _, err := lc.Listen(context.Background(), "tcp", at); !errors.Is(err, refused) {
 			t.Errorf("Control refused: %v", err)
 		}
@@ -366,10 +293,16 @@ func TestListenConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		lc.ReusePort = true
+		if l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0"); !portsShared && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("ReusePort where there is none: %v", err)
+		} else if err == nil {
+			l.Close()
+		}
 		raw, _ := c.(*Conn).SyscallConn()
 		raw.Control(func(fd uintptr) {
-			if idle, _ := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, keepIdle); idle != 40 {
-				t.Errorf("keep-alive after %d s", idle)
+			if idle, err := ringport.SocketOption(ringport.Handle(fd), syscall.IPPROTO_TCP, keepIdle); idle != 40 || err != nil {
+				t.Errorf("keep-alive after %d s, %v", idle, err)
 			}
 		})
 	})

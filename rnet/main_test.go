@@ -15,18 +15,7 @@ import (
 
 // TestMain checks that all tests together leave nothing behind: no goroutine and no descriptor.
 func TestMain(m *testing.M) {
-	os.Exit(conntest.Run(m, descriptors))
-}
-
-// descriptors are this process's, with what they stand for. Where the system has no list there are none.
-func descriptors() (all []string) {
-	names, _ := filepath.Glob("/proc/self/fd/*")
-	for _, name := range names {
-		if target, err := os.Readlink(name); err == nil { // the one that lists the directory is closed by now
-			all = append(all, filepath.Base(name)+" "+target)
-		}
-	}
-	return all
+	os.Exit(conntest.Run(m))
 }
 
 // stack is one implementation of connections: package net, or ours on one backend.
@@ -76,6 +65,22 @@ func backendsHere(t testing.TB) (names []string) {
 	return names
 }
 
+// networks are those of streams that there are here, by package net's usual names.
+var networks = func() []string {
+	if unixSockets {
+		return []string{"tcp", "unix"}
+	}
+	return []string{"tcp"}
+}()
+
+// needUnixSockets skips a test that is about them where there are none.
+func needUnixSockets(t *testing.T) {
+	t.Helper()
+	if !unixSockets {
+		t.Skip("only Windows can show this; Wine has no Unix sockets")
+	}
+}
+
 // forEach runs f on a manager of each backend, and checks that closing it, after f has closed what it opened, returns.
 func forEach(t *testing.T, f func(t *testing.T, s stack)) {
 	t.Helper()
@@ -120,6 +125,22 @@ func listen(t testing.TB, s stack, network string) net.Listener {
 	}
 	t.Cleanup(func() { l.Close() })
 	return l
+}
+
+func dialError(s stack, ctx context.Context, network, address string) error {
+	c, err := s.dial(ctx, network, address)
+	if err == nil {
+		c.Close()
+	}
+	return err
+}
+
+func listenErrorOf(s stack, network, address string) error {
+	l, err := s.listen(network, address)
+	if err == nil {
+		l.Close()
+	}
+	return err
 }
 
 // pair is a connection, as both its sides have it.

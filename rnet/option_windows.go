@@ -26,10 +26,17 @@ func setLinger(h ringport.Handle, seconds int) error {
 	return os.NewSyscallError("setsockopt", syscall.SetsockoptLinger(syscall.Handle(h), syscall.SOL_SOCKET, syscall.SO_LINGER, &l))
 }
 
-// setKeepAliveTimes sets what is not negative. The options came with Windows 10, version 1709.
+// The options came with Windows 10, version 1709.
+const (
+	keepIdle     = windows.TCP_KEEPIDLE
+	keepInterval = windows.TCP_KEEPINTVL
+	keepCount    = windows.TCP_KEEPCNT
+)
+
+// setKeepAliveTimes sets what is not negative.
 func setKeepAliveTimes(h ringport.Handle, idle, interval time.Duration, count int) error {
 	for _, o := range []struct{ name, value int }{
-		{windows.TCP_KEEPIDLE, seconds(idle)}, {windows.TCP_KEEPINTVL, seconds(interval)}, {windows.TCP_KEEPCNT, count},
+		{keepIdle, seconds(idle)}, {keepInterval, seconds(interval)}, {keepCount, count},
 	} {
 		if o.value < 0 {
 			continue

@@ -2,16 +2,46 @@
 
 package rnet
 
-import "syscall"
+import (
+	"runtime"
+	"syscall"
 
-// networks are those of streams that there are here.
-var networks = []string{"tcp", "unix"}
+	"github.com/ringport/ringport"
+)
+
+const unixSockets = true
+
+// netUDP: package net has UDP.
+const netUDP = true
+
+// streamNetworks are those that have connections.
+var streamNetworks = func() []string {
+	all := []string{"tcp4", "tcp6", "unix"}
+	if runtime.GOOS == "linux" {
+		all = append(all, "unixpacket")
+	}
+	return all
+}()
 
 // packetNetworks are those of messages.
 var packetNetworks = []string{"udp4", "udp6", "unixgram"}
 
 const (
-	errReset  = syscall.ECONNRESET
-	errNoPeer = syscall.EDESTADDRREQ // a message to nobody
-	msgTrunc  = syscall.MSG_TRUNC
+	errReset     = syscall.ECONNRESET
+	errRefused   = syscall.ECONNREFUSED
+	errPipe      = syscall.EPIPE
+	errNoPeer    = syscall.EDESTADDRREQ // a message to nobody
+	errAddrInUse = syscall.EADDRINUSE
+	msgTrunc     = syscall.MSG_TRUNC
+	portsShared  = true // several sockets can listen at one address
 )
+
+// tryRead is recv(2) of a socket that is not to block.
+func tryRead(_ *ringport.Manager, h ringport.Handle, buf []byte) (n int, again bool, err error) {
+	n, err = syscall.Read(int(h), buf)
+	return n, err == syscall.EAGAIN, err
+}
+
+func writeTo(_ *ringport.Manager, h ringport.Handle, p []byte) (int, error) {
+	return syscall.Write(int(h), p)
+}

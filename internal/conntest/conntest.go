@@ -20,18 +20,18 @@ import (
 // Patience is how long a test waits for what must happen. It ends a hang; nothing is measured by it.
 const Patience = 60 * time.Second
 
-// Run runs all tests and returns the exit status, which says too whether they left nothing behind: no goroutine, and none of what descriptors lists.
-func Run(m *testing.M, descriptors func() []string) int {
+// Run runs all tests and returns the exit status, which says too whether they left nothing behind: no goroutine, and none of [Descriptors].
+func Run(m *testing.M) int {
 	r, w, _ := os.Pipe() // starts the runtime's poller, which has descriptors of its own
 	r.Close()
 	w.Close()
-	before := descriptors()
+	before := Descriptors()
 	code := m.Run()
 	if d, err := ringport.Default(); err == nil {
 		d.Close()
 	}
 	if code == 0 {
-		if err := Eventually(func() error { return leftBehind(before, descriptors()) }); err != nil {
+		if err := Eventually(func() error { return leftBehind(before, Descriptors()) }); err != nil {
 			fmt.Fprintln(os.Stderr, "FAIL: the tests left something behind:", err)
 			code = 1
 		}

@@ -83,7 +83,8 @@ func outcome(k driver.Kind, errno syscall.Errno, n int, asked bool) (int, error)
 		case asked:
 			return 0, driver.ErrCanceled
 		}
-	case windows.ERROR_HANDLE_EOF, windows.ERROR_BROKEN_PIPE, windows.ERROR_PIPE_NOT_CONNECTED:
+	case windows.ERROR_HANDLE_EOF, windows.ERROR_BROKEN_PIPE, windows.ERROR_PIPE_NOT_CONNECTED,
+		windows.WSAESHUTDOWN, windows.WSAEDISCON, windows.WSAEMSGSIZE: // of sockets, as received has it
 		if reads(k) {
 			return n, nil
 		}

@@ -104,6 +104,9 @@ func (d *Driver) answer(b *block, errno syscall.Errno, n int) {
 // and b, which refers to them, is in the driver's table.
 func (b *block) issue(off int64, event windows.Handle) error {
 	b.ov = windows.Overlapped{HEvent: event}
+	if b.socket != 0 {
+		return b.issueOnSocket()
+	}
 	switch {
 	case b.appends && !reads(b.r.Kind):
 		b.ov.Offset, b.ov.OffsetHigh = 1<<32-1, 1<<32-1 // the end, whatever it is
@@ -123,6 +126,16 @@ func (b *block) issue(off int64, event windows.Handle) error {
 		return win32.ReadFile(b.h, buf, size, nil, &b.ov)
 	}
 	return win32.WriteFile(b.h, buf, size, nil, &b.ov)
+}
+
+// issueOnSocket makes the call of Winsock's that does the same: what fails at once has its numbers then, as what fails later has (errnoOf).
+func (b *block) issueOnSocket() error {
+	first, count := b.list()
+	if reads(b.r.Kind) {
+		b.message.flags = 0
+		return windows.WSARecv(b.h, first, count, nil, &b.message.flags, &b.ov, nil)
+	}
+	return windows.WSASend(b.h, first, count, nil, 0, &b.ov, nil)
 }
 
 // buffer pins the request's buffer, or the one that stands for several.
@@ -245,7 +258,7 @@ func (d *Driver) transferWaiting(b *block, off int64) (int, error) {
 		errno = b.errnoOf(b.wait())
 	}
 	n := 0
-	if errno == 0 || errno == windows.ERROR_MORE_DATA || errno == windows.ERROR_OPERATION_ABORTED && b.ov.Internal != uintptr(windows.STATUS_PENDING) {
+	if errno == 0 || isCut(errno) || errno == windows.ERROR_OPERATION_ABORTED && b.ov.Internal != uintptr(windows.STATUS_PENDING) {
 		n = int(b.ov.InternalHigh)
 	}
 	b.scatter(n)

@@ -252,7 +252,7 @@ func (d *Driver) goesOn(b *block, errno syscall.Errno, n int) bool {
 	case driver.Recv, driver.RecvMsg:
 		return b.receivesOn(errno, n)
 	case driver.Accept: // who has left before he was accepted is not the caller's affair
-		if errno != windows.WSAECONNRESET && errno != windows.ERROR_NETNAME_DELETED {
+		if errno != windows.WSAECONNRESET && errno != windows.ERROR_NETNAME_DELETED && errno != windows.WSAENOTCONN { // the last: Wine
 			return false
 		}
 		b.incoming.drop()
