@@ -14,6 +14,9 @@ const unixSockets = true
 // netUDP: package net has UDP.
 const netUDP = true
 
+// resetsGetLost: a reset may be taken for the end.
+const resetsGetLost = false
+
 // streamNetworks are those that have connections.
 var streamNetworks = func() []string {
 	all := []string{"tcp4", "tcp6", "unix"}

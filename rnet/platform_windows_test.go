@@ -16,6 +16,9 @@ var unixSockets = !win32.UnderWine()
 // netUDP: package net has UDP. It sets an option that Wine doesn't know.
 var netUDP = !win32.UnderWine()
 
+// resetsGetLost: Wine's server may ask for a socket's error first, and the read after that finds the end (recv(2)).
+var resetsGetLost = win32.UnderWine()
+
 // streamNetworks are those that have connections.
 var streamNetworks = func() []string {
 	if unixSockets {
