@@ -16,13 +16,16 @@ func moveMessage(r *driver.Request, fd, flags int) (int, error) {
 	switch {
 	case r.Kind.Reads():
 		n, control, got, from, err := unix.RecvmsgBuffers(fd, bufs, of.Control, flags)
-		if err == nil && of != &noMessage {
+		if err != nil {
+			return 0, err // n is -1
+		}
+		if of != &noMessage {
 			of.ControlBytes, of.Flags = control, uint32(got)
 			if of.Address != nil {
 				SetAddress(of.Address, from)
 			}
 		}
-		return n, err
+		return n, nil
 	case r.N > 0: // the rest of a stream
 		return unix.SendmsgBuffers(fd, bufs, nil, nil, flags)
 	}
