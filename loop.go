@@ -9,15 +9,19 @@ import (
 )
 
 // submitEvery is after how many callbacks that follow each other what they have started is submitted. Left to the next wait, all
-// that a large batch starts would reach the device together, and come back together, while it had nothing to do meanwhile
-// (docs/decisions.md).
-const submitEvery = 4
+// that a large batch starts would reach the device, or the peers, together, and come back together, while there was nothing to do meanwhile
+// (docs/decisions.md). Shots are what sockets receive: an answer costs the kernel more than a read of a file.
+const (
+	submitEvery      = 4
+	submitEveryShots = 8
+)
 
 // loopState is a caller-driven manager's loop. Its owner alone touches it.
 type loopState struct {
 	closed   bool // Close was called
 	released bool // Close is through: the driver is no more
 	live     int64
+	shots    int // calls of functions of multishot operations
 
 	// batch[next:n] came back and waits for its callback. The cursor is here and not in a variable of step, so that a
 	// callback may step (Do, Close): the inner step goes on where the outer one stands.

@@ -166,6 +166,11 @@ func (m *Manager) callShots(op *Op) (ran int) {
 			m.callShot(op, next)
 			rest = false
 			ran++
+			if l := &m.loop; !l.released {
+				if l.shots++; l.shots%submitEveryShots == 0 {
+					m.drv.Flush()
+				}
+			}
 		}
 		if s.again {
 			s.again = false

@@ -151,6 +151,63 @@ func TestRecvMany_Datagrams(t *testing.T) {
 	})
 }
 
+// TestRecvMany_AnswersLeave: what the calls of a long batch start is on its way before the last of them.
+func TestRecvMany_AnswersLeave(t *testing.T) {
+	forCallerDriven(t, func(t *testing.T, c Config) {
+		m, peers := open(t, c), open(t, Config{Backend: c.Backend})
+		const many = 2 * submitEveryShots
+		bufs, err := m.NewBuffers(many, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := IPAddress(netip.MustParseAddrPort("127.0.0.1:0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, out := newSocket(t, m, syscall.AF_INET, syscall.SOCK_DGRAM), newSocket(t, peers, syscall.AF_INET, syscall.SOCK_DGRAM)
+		do(t, m, ptr(func(op *Op) { *op = Bind(in, at) }))
+		do(t, peers, ptr(func(op *Op) { *op = Bind(out, at) }))
+		to, err := LocalAddress(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := LocalAddress(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range many {
+			do(t, peers, ptr(func(op *Op) { *op = SendTo(out, []byte("ask"), to, 0) }))
+		}
+		answers := make([]Op, many)
+		got, sent := 0, 0
+		receiving := RecvMany(in, bufs, 0)
+		if err := m.Start(&receiving, func(op *Op) {
+			if got == many || op.Data() == nil {
+				return
+			}
+			answers[got] = SendTo(in, []byte("answer"), back, 0)
+			if err := m.Start(&answers[got], func(op *Op) { sent++ }); err != nil {
+				t.Error(err)
+			}
+			if got++; got == many { // the loop is in this call until the first answer is there
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				first := Recv(out, make([]byte, 8), 0)
+				if _, err := peers.Do(ctx, &first); err != nil {
+					t.Error("the first answer: ", err)
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for got < many || sent < many {
+			if _, err := m.Step(-1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // TestRecvMany_Starving: with more connections that have something than there are buffers, callbacks that keep theirs for long, and
 // cancels in between, no byte is lost and nobody waits for ever.
 func TestRecvMany_Starving(t *testing.T) {
