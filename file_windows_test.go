@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/windows"
@@ -104,6 +106,56 @@ func TestFile_SharingModes(t *testing.T) {
 			if got, want := try(named(t, []byte("content")), ours, flag), try(named(t, []byte("content")), theirs, flag); got != want {
 				t.Errorf("open with %#x:\n%swant\n%s", flag, got, want)
 			}
+		}
+	})
+}
+
+// share is a folder, and its path on the network.
+func share(t *testing.T) (local, path string) {
+	t.Helper()
+	if !wine {
+		local = t.TempDir()
+		path = `\\localhost\` + local[:1] + "$" + local[2:]
+		if _, err := os.Stat(path); err != nil {
+			t.Skip("only administrators may use a drive's share, and where there is a server: ", err)
+		}
+		return local, path
+	}
+	// Wine has no network's file systems: it looks for shares in a folder of its prefix.
+	shares := filepath.Join(`Z:\`, os.Getenv("WINEPREFIX"), "dosdevices", "unc", "localhost")
+	must(t, os.MkdirAll(shares, 0o777))
+	local, err := os.MkdirTemp(shares, "share")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(local) })
+	return local, `\\localhost\` + filepath.Base(local)
+}
+
+// TestFile_NetworkPaths: a file on a share is a file, by a short path and by one that is too long for the form that it has.
+func TestFile_NetworkPaths(t *testing.T) {
+	bothWays(t, func(t *testing.T, m *Manager) {
+		local, network := share(t)
+		dirs := []string{"", strings.Repeat("a", 100), strings.Repeat("b", 100), strings.Repeat("c", 100)}
+		for i := range dirs[1:] {
+			dirs[i+1] = filepath.Join(dirs[i], dirs[i+1])
+			do(t, m, ptr(func(op *Op) { *op = MkdirAt(CurrentDir, filepath.Join(network, dirs[i+1]), 0o777) }))
+		}
+		for _, dir := range []string{"", dirs[3]} {
+			name, renamed := filepath.Join(network, dir, "file"), filepath.Join(network, dir, "renamed")
+			f, err := m.Create(t.Context(), name)
+			must(t, err)
+			_, err = f.WriteString(dir)
+			must(t, errors.Join(err, f.Close()))
+			if got, err := os.ReadFile(filepath.Join(local, dir, "file")); err != nil || string(got) != dir {
+				t.Errorf("%q, %v", got, err)
+			}
+			do(t, m, ptr(func(op *Op) { *op = RenameAt(CurrentDir, name, CurrentDir, renamed, 0) }))
+			f, err = m.Open(t.Context(), renamed)
+			must(t, err)
+			if got, err := io.ReadAll(f); err != nil || string(got) != dir {
+				t.Errorf("%q, %v", got, err)
+			}
+			must(t, f.Close())
+			do(t, m, ptr(func(op *Op) { *op = UnlinkAt(CurrentDir, renamed, 0) }))
 		}
 	})
 }

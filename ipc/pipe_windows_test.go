@@ -1,11 +1,13 @@
 package ipc
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -135,13 +137,45 @@ func TestHazard24Flush(t *testing.T) {
 	})
 }
 
-// TestHazard23SquattedName: a name that somebody has is an error, however it was made, and who expects another owner is not taken in.
+func init() {
+	// squat makes a pipe of which there can be more instances, and keeps it until standard input ends.
+	children["squat"] = func(path string) error {
+		name, err := windows.UTF16PtrFromString(path)
+		if err != nil {
+			return err
+		}
+		h, err := windows.CreateNamedPipe(name, windows.PIPE_ACCESS_DUPLEX|windows.FILE_FLAG_OVERLAPPED, 0, windows.PIPE_UNLIMITED_INSTANCES, 0, 0, 0, nil)
+		if err != nil {
+			return err
+		}
+		fmt.Println("squatting")
+		io.Copy(io.Discard, os.Stdin)
+		return windows.CloseHandle(h)
+	}
+}
+
+// TestHazard23SquattedName: a name that another process has is an error, however it was made, and who expects another owner is not taken in.
 func TestHazard23SquattedName(t *testing.T) {
 	path := unused(t)
-	name, _ := windows.UTF16PtrFromString(path)
-	squatter, err := windows.CreateNamedPipe(name, windows.PIPE_ACCESS_DUPLEX|windows.FILE_FLAG_OVERLAPPED, 0, windows.PIPE_UNLIMITED_INSTANCES, 0, 0, 0, nil)
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
+	}
+	squatter := exec.Command(self)
+	squatter.Env = append(os.Environ(), childVariable+"=squat "+path)
+	leave, err := squatter.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	says, err := squatter.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := squatter.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(says).ReadString('\n'); err != nil {
+		t.Fatal("no squatter: ", err, squatter.Wait())
 	}
 	l, err := Listen(path)
 	if l != nil || !errors.Is(err, ErrInUse) || !errors.Is(err, windows.ERROR_ACCESS_DENIED) {
@@ -151,7 +185,10 @@ func TestHazard23SquattedName(t *testing.T) {
 	if c, err := d.Dial(context.Background(), path); c != nil || !errors.Is(err, ErrOwner) {
 		t.Errorf("dialed the squatter: %v, %v", c, err)
 	}
-	windows.CloseHandle(squatter)
+	leave.Close()
+	if err := squatter.Wait(); err != nil {
+		t.Error(err)
+	}
 	if l, err = Listen(path); err != nil {
 		t.Fatal(err)
 	}

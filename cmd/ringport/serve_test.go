@@ -401,6 +401,23 @@ func TestServe_TLS(t *testing.T) {
 	}
 }
 
+// TestServe_LoopbackByDefault: who names no address is asked by this machine alone.
+func TestServe_LoopbackByDefault(t *testing.T) {
+	host, _, err := net.SplitHostPort(newServeCommand().Flag("address").Value.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses, err := net.LookupIP(host)
+	if err != nil || len(addresses) == 0 {
+		t.Fatal(addresses, err)
+	}
+	for _, a := range addresses {
+		if !a.IsLoopback() {
+			t.Errorf("%s is %v", host, a)
+		}
+	}
+}
+
 func TestServe_WrongUsage(t *testing.T) {
 	dir := t.TempDir()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

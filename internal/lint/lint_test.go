@@ -1,8 +1,10 @@
 package lint
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,6 +35,27 @@ func TestTree(t *testing.T) {
 	}
 	if goFiles == 0 {
 		t.Error("the walk found no Go files")
+	}
+}
+
+// TestGenerated: what go generate makes of internal/win32 is what is there.
+func TestGenerated(t *testing.T) {
+	made := filepath.Join(t.TempDir(), "zsyscall_windows.go")
+	generate := exec.Command("go", "run", "golang.org/x/sys/windows/mkwinsyscall", "-output", made, "win32_windows.go")
+	generate.Dir = filepath.Join("..", "win32")
+	if out, err := generate.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want, err := os.ReadFile(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(generate.Dir, filepath.Base(made)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("internal/win32 has changed: run go generate there")
 	}
 }
 
