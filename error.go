@@ -72,7 +72,7 @@ var (
 	// ErrNegativeOffset says that an offset is negative and not CurrentOffset. It matches fs.ErrInvalid.
 	ErrNegativeOffset error = &sentinel{"negative offset", fs.ErrInvalid}
 	// ErrInvalidOp says that an Op lacks what its kind needs: it was not made by a constructor of this package, SQE or
-	// Overlapped got no function, or RecvMany no buffers that the manager can use.
+	// Overlapped got no function, RecvMany no buffers that the manager can use, or what accepts nothing was made Unattached.
 	ErrInvalidOp error = &sentinel{"invalid operation", fs.ErrInvalid}
 	// ErrNotOwner says that a caller-driven manager was used by another goroutine than its owner. Io_uring tells, by the
 	// thread, from all but Start, Cancel and the like, which only queue; the pool and completion ports cannot, so that two goroutines at a time do

@@ -51,7 +51,7 @@ func (b *Buffers) Close() error {
 func (b *Buffers) of(m *Manager) bool { return b != nil && b.m == m && !b.closed.Load() }
 
 // AcceptMany accepts connections, one after the other, until it is cancelled or fails: Start's function is called with each, and
-// [Op.Result] is its handle then, as of an [Accept] without an address. [Op.More] tells whether there may be others; the last call has an error.
+// [Op.Result] is its handle then, as of an [Accept] without an address; [Op.Unattached] is for it too. [Op.More] tells whether there may be others; the last call has an error.
 // Any error ends it, EMFILE, ENFILE and ECONNABORTED included: the socket still listens, and the caller starts it again, after EMFILE when some
 // handle was closed. See io_uring_prep_multishot_accept(3); where the system has no such call, one follows the other.
 func AcceptMany(h Handle) Op {

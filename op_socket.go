@@ -82,13 +82,22 @@ func Listen(h Handle, backlog int) Op {
 
 // Accept waits for a connection to a socket that listens. The result is the connection's handle, which belongs to the caller; programs
 // started later don't inherit it. The peer's address is stored in *peer, unless that is nil. A cancelled Accept may have a connection, which is
-// then its result. The pool makes the listener non-blocking (O_NONBLOCK), as package net does. See accept(2), AcceptEx.
+// then its result. On Windows it is attached to the manager that accepts it, unless [Op.Unattached] says otherwise. The pool makes the listener
+// non-blocking (O_NONBLOCK), as package net does. See accept(2), AcceptEx.
 func Accept(h Handle, peer *SocketAddress) Op {
 	var ext *driver.Ext
 	if peer != nil {
 		ext = &driver.Ext{Address: (*driver.Address)(peer)}
 	}
 	return Op{req: driver.Request{Kind: driver.Accept, FD: h, Ext: ext}}
+}
+
+// Unattached has an [Accept] or [AcceptMany], one that is not in flight, leave its connections unattached, and returns op. On Windows a handle
+// belongs to one completion port for good, so that a connection which one manager accepts and another is to use must be such; that
+// one's [Manager.Attach] comes first then, before any operation on it. Elsewhere it makes no difference. Operations of other kinds fail with ErrInvalidOp.
+func (op *Op) Unattached() *Op {
+	op.req.Flags |= driver.Unattached
+	return op
 }
 
 // Connect connects a socket to a peer, and waits until it is. A socket whose Connect failed or was cancelled is good for nothing but being

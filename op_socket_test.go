@@ -160,6 +160,65 @@ func TestSocket_Contexts(t *testing.T) {
 	})
 }
 
+// TestSocket_Unattached: what one manager accepts another can attach, and use, alone; it can be asked of nothing else.
+func TestSocket_Unattached(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m, other := open(t, c), open(t, c)
+		l, at := listener(t, m, 1)
+		client := func() Handle {
+			h := newSocket(t, m, syscall.AF_INET, syscall.SOCK_STREAM)
+			do(t, m, ptr(func(op *Op) { *op = Connect(h, at) }))
+			return h
+		}
+		use := func(client Handle, n int, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := Handle(n)
+			own(t, h)
+			if err := other.Attach(h); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 8)
+			ch := start(t, other, ptr(func(op *Op) { *op = Recv(h, buf, 0) }))
+			put(t, client, "ping")
+			if got := receive(t, other, ch); got.err != nil || string(buf[:got.n]) != "ping" {
+				t.Errorf("%q, %v", buf[:got.n], got.err)
+			}
+			do(t, other, closing(h))
+		}
+
+		var peer SocketAddress
+		ch := start(t, m, ptr(func(op *Op) { *op = Accept(l, &peer); op.Unattached() }))
+		from := client()
+		got := receive(t, m, ch)
+		if local, err := LocalAddress(from); err != nil || local != peer {
+			t.Errorf("accepted %v, from %v, %v", peer, local, err)
+		}
+		use(from, got.n, got.err)
+
+		many := AcceptMany(l)
+		shots := startMany(t, m, many.Unattached())
+		for range 3 {
+			from := client()
+			got := receive(t, m, shots)
+			use(from, got.n, got.err)
+		}
+		m.Cancel(&many)
+		if got := receive(t, m, shots); !errors.Is(got.err, context.Canceled) || got.more {
+			t.Errorf("%+v", got)
+		}
+		for name, set := range map[string]func(op *Op){
+			"recv":   func(op *Op) { *op = Recv(from, make([]byte, 8), 0) },
+			"socket": func(op *Op) { *op = Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0) },
+			"nop":    func(op *Op) { *op = Nop() },
+		} {
+			fails(t, m, name, ErrInvalidOp, func(op *Op) { set(op); op.Unattached() })
+		}
+	})
+}
+
 // TestSocket_BadInput: what can't be said of a socket is said so, with its name.
 func TestSocket_BadInput(t *testing.T) {
 	for _, bad := range []netip.AddrPort{{}, netip.MustParseAddrPort("[fe80::1%lo]:1")} {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/internal/ctxend"
+	"github.com/ringport/ringport/internal/neterr"
 )
 
 // Handler is what a loop calls about its connections, each always from the same goroutine, that of its loop, so that a handler needs no lock for
@@ -71,7 +72,8 @@ type Loops struct {
 	handler Handler
 	network string
 	addr    net.Addr
-	next    uint32 // whose turn it is to get a connection, where one loop accepts for all; that loop's
+	divides bool   // one loop accepts for all, and hands connections over
+	next    uint32 // whose turn it is to get one then; that loop's
 	running sync.WaitGroup
 	unwatch func() bool // the context
 
@@ -91,6 +93,7 @@ func ServeLoops(ctx context.Context, network, address string, h Handler, config 
 	}
 	ls := &Loops{config: config, handler: h, network: network}
 	shared := portsAreShared && !isUnix(network) && ls.config.Loops > 1
+	ls.divides = !shared && ls.config.Loops > 1
 	for i := range ls.config.Loops {
 		l := &loop{of: ls, conns: map[*LoopConn]struct{}{}}
 		started := make(chan error)
@@ -155,7 +158,6 @@ type loop struct {
 	bufs     *ringport.Buffers
 	listener *Listener // nil: another loop accepts
 	accept   ringport.Op
-	divides  bool // it accepts for all loops
 	conns    map[*LoopConn]struct{}
 	closes   int        // in flight
 	spare    []*sending // for connections that have something to send
@@ -212,7 +214,6 @@ func (l *loop) run(ctx context.Context, address string, shared, accepts bool, st
 }
 
 func (l *loop) open(ctx context.Context, address string, shared, accepts bool) (err error) {
-	l.divides = accepts && !shared
 	l.m, err = ringport.New(ringport.Config{CallerDriven: true, Backend: l.of.config.Backend, Depth: loopDepth})
 	if err != nil {
 		return err
@@ -223,6 +224,9 @@ func (l *loop) open(ctx context.Context, address string, shared, accepts bool) (
 		if ln, err = (&ListenConfig{Manager: l.m, ReusePort: shared, ofLoop: true}).Listen(ctx, l.of.network, address); err == nil {
 			l.listener = ln.(*Listener)
 			l.accept = ringport.AcceptMany(l.listener.s.handle())
+			if l.of.divides {
+				l.accept.Unattached() // whose it will be attaches it
+			}
 			err = l.m.Start(&l.accept, l.onAccept)
 		}
 	}
@@ -315,7 +319,7 @@ func (l *loop) closeHandle(h ringport.Handle) {
 // handOut makes a connection this loop's, or that of the next, where one accepts for all.
 func (l *loop) handOut(h ringport.Handle) {
 	to := l
-	if l.divides {
+	if l.of.divides {
 		l.of.mu.Lock() // the first connections may come before all loops have been started
 		if loops := l.of.loops; len(loops) > 0 {
 			l.of.next++
@@ -330,11 +334,18 @@ func (l *loop) handOut(h ringport.Handle) {
 
 // adopt makes h a connection of this loop.
 func (l *loop) adopt(h ringport.Handle) {
+	c := &LoopConn{l: l, h: h}
+	if l.of.divides {
+		if err := l.m.Attach(h); err != nil {
+			l.of.stop(&net.OpError{Op: "accept", Net: l.of.network, Addr: c.LocalAddr(), Err: neterr.Cause(err)})
+			closeSocket(h)
+			return
+		}
+	}
 	if l.ending != nil {
 		l.closeHandle(h)
 		return
 	}
-	c := &LoopConn{l: l, h: h}
 	l.conns[c] = struct{}{}
 	if !isUnix(l.of.network) {
 		ringport.SetSocketOption(h, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)

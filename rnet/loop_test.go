@@ -420,37 +420,39 @@ func TestCallerDriven(t *testing.T) {
 	}
 }
 
-// TestLoops_NoAllocations: a message, there and back, needs no memory, also one that comes in parts, of which the later wait for the first.
-// (What waits beyond keptBytes is let go of again.)
+// TestLoops_NoAllocations: a message, there and back, needs no memory, also one that comes in parts, of which the later wait for the first, and
+// also on a connection that another loop has accepted. (What waits beyond keptBytes is let go of again.)
 func TestLoops_NoAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
 	for _, backend := range backendsHere(t) {
-		t.Run(backend, func(t *testing.T) {
-			ls, err := ServeLoops(t.Context(), "tcp", "127.0.0.1:0", &handlerFuncs{data: echo}, LoopConfig{Loops: 1, Backend: backend, BufferBytes: 4096})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer ls.Close()
-			c := dial(t, ls)
-			for _, size := range []int{64, keptBytes / 4} {
-				there, back := bytes.Repeat([]byte("x"), size), make([]byte, size)
-				trip := func() {
-					if _, err := c.Write(there); err != nil {
-						t.Fatal(err)
+		for _, loops := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s/%d", backend, loops), func(t *testing.T) {
+				ls, err := ServeLoops(t.Context(), "tcp", "127.0.0.1:0", &handlerFuncs{data: echo}, LoopConfig{Loops: loops, Backend: backend, BufferBytes: 4096})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ls.Close()
+				c := dial(t, ls)
+				for _, size := range []int{64, keptBytes / 4} {
+					there, back := bytes.Repeat([]byte("x"), size), make([]byte, size)
+					trip := func() {
+						if _, err := c.Write(there); err != nil {
+							t.Fatal(err)
+						}
+						if _, err := io.ReadFull(c, back); err != nil {
+							t.Fatal(err)
+						}
 					}
-					if _, err := io.ReadFull(c, back); err != nil {
-						t.Fatal(err)
+					for range 100 {
+						trip()
+					}
+					if n := testing.AllocsPerRun(500, trip); n != 0 {
+						t.Errorf("%d bytes: %v allocations", size, n)
 					}
 				}
-				for range 100 {
-					trip()
-				}
-				if n := testing.AllocsPerRun(500, trip); n != 0 {
-					t.Errorf("%d bytes: %v allocations", size, n)
-				}
-			}
-		})
+			})
+		}
 	}
 }

@@ -47,7 +47,7 @@ const (
 	Socket   // Arg = domain, Arg2 = type, Len = protocol; N = socket
 	Bind     // FD, Ext.Address
 	Listen   // FD, Arg = backlog
-	Accept   // FD, *Ext.Address = the peer's, if Ext is not nil; N = socket; may be Multishot
+	Accept   // FD, *Ext.Address = the peer's, if Ext is not nil; N = socket; may be Multishot, Unattached
 	Connect  // FD, Ext.Address
 	Shutdown // FD, Arg = SHUT_*
 
@@ -105,6 +105,9 @@ const (
 	// ZeroCopy: a Send or SendMsg is to send from its buffers, if it can, and has them until the system does not need them any more. A driver
 	// that can't copies.
 	ZeroCopy
+	// Unattached: the socket of an Accept is not attached to this driver, so that another one can attach it (Windows: a handle belongs to one port,
+	// for good). It makes no difference to drivers that attach nothing.
+	Unattached
 )
 
 // A Request is one operation. The manager embeds it in an Op. The first group is what the caller asks for and is not

@@ -55,8 +55,8 @@ func (d *Driver) extensions(b *block) *win32.SocketExtensions {
 	return x
 }
 
-// newSocket makes a socket that is attached.
-func (d *Driver) newSocket(p protocol) (windows.Handle, *traits, error) {
+// newSocket makes a socket, attached or not.
+func (d *Driver) newSocket(p protocol, attached bool) (windows.Handle, *traits, error) {
 	if err := win32.StartWinsock(); err != nil {
 		return 0, nil, err
 	}
@@ -73,9 +73,11 @@ func (d *Driver) newSocket(p protocol) (windows.Handle, *traits, error) {
 			windows.WSAIoctl(h, which, (*byte)(unsafe.Pointer(&off)), uint32(unsafe.Sizeof(off)), nil, 0, &n, nil, 0)
 		}
 	}
-	if t, err = d.attach(h, t); err != nil {
-		windows.Closesocket(h)
-		return 0, nil, err
+	if attached {
+		if t, err = d.attach(h, t); err != nil {
+			windows.Closesocket(h)
+			return 0, nil, err
+		}
 	}
 	return h, &t, nil
 }
@@ -85,7 +87,7 @@ func execSocket(d *Driver, b *block) (int, error) {
 	if r.Len != int64(int32(r.Len)) {
 		return 0, windows.WSAEINVAL
 	}
-	h, t, err := d.newSocket(protocol{family: int32(r.Arg), kind: int32(r.Arg2), number: int32(r.Len)})
+	h, t, err := d.newSocket(protocol{family: int32(r.Arg), kind: int32(r.Arg2), number: int32(r.Len)}, true)
 	b.opened = t
 	return int(h), err
 }
@@ -304,7 +306,7 @@ func (d *Driver) callAccept(b *block) syscall.Errno {
 	in := b.incoming
 	b.pins.pin(in)
 	var err error
-	if in.socket, in.traits, err = d.newSocket(b.protocol); err != nil {
+	if in.socket, in.traits, err = d.newSocket(b.protocol, b.r.Flags&driver.Unattached == 0); err != nil {
 		return asErrno(err)
 	}
 	return d.extensions(b).AcceptEx(b.h, in.socket, &in.names, &in.got, &b.ov)
@@ -327,7 +329,11 @@ func (d *Driver) accepted(b *block, errno syscall.Errno) (int, syscall.Errno) {
 		a.Len = uint32(copy(a.Raw[:], d.extensions(b).AcceptedFrom(&in.names)))
 	}
 	h := in.socket
-	d.handles.set(h, in.traits)
+	if in.traits.attached {
+		d.handles.set(h, in.traits)
+	} else { // whoever attaches it closes it, past us: nothing may be known of the number, not of an earlier handle either
+		d.handles.forget(h)
+	}
 	in.socket, in.traits = 0, nil
 	return int(h), 0
 }

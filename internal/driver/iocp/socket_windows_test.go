@@ -194,6 +194,26 @@ func TestSocketsKnowTheirProtocol(t *testing.T) {
 	})
 }
 
+// TestUnattachedIsUnknown: of a socket that was accepted for others nothing is known, though there was a handle of its number.
+func TestUnattachedIsUnknown(t *testing.T) {
+	inBothModes(t, func(t *testing.T, d *Driver) {
+		l, at := tcpListener(t, d)
+		client := tcpSocket(t, d)
+		must(t, d, &driver.Request{Kind: driver.Connect, FD: client, Ext: &driver.Ext{Address: &at}})
+		const numbers = 1 << 14 // more than are in use
+		for h := windows.Handle(4); h < numbers; h += 4 {
+			if d.handles.of(h) == nil {
+				d.handles.set(h, &traits{known: true, attached: true})
+			}
+		}
+		h := windows.Handle(must(t, d, &driver.Request{Kind: driver.Accept, Flags: driver.Unattached, FD: l}))
+		defer windows.Closesocket(h)
+		if k := d.handles.of(h); k != nil || h >= numbers {
+			t.Errorf("%d: %+v", h, k)
+		}
+	})
+}
+
 // TestMessagesDoNotAllocate: in the steady state, in both modes.
 func TestMessagesDoNotAllocate(t *testing.T) {
 	inBothModes(t, func(t *testing.T, d *Driver) {
