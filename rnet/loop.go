@@ -110,7 +110,11 @@ func ServeLoops(ctx context.Context, network, address string, h Handler, config 
 		}
 		ls.mu.Lock()
 		ls.loops = append(ls.loops, l)
+		ended := ls.err
 		ls.mu.Unlock()
+		if ended != nil { // meanwhile: stop did not know of this one
+			l.post(func() { l.ending = ended })
+		}
 	}
 	ls.unwatch = context.AfterFunc(ctx, func() { ls.stop(ctxend.Cause(ctx)) })
 	return ls, nil
