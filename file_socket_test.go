@@ -3,6 +3,7 @@
 package ringport
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -106,6 +107,77 @@ func TestFile_DoInFlight(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 	})
+}
+
+// TestFile_Messages: RecvFrom and SendTo move messages whole, those that wait and those that need not, and a deadline, a context and Close
+// end what waits.
+func TestFile_Messages(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		f, at := datagrams(t, m)
+		none, buf := SocketAddress{}, make([]byte, 4)
+		if _, err := f.SendTo([]byte("lost"), &none); !errors.Is(err, syscall.EDESTADDRREQ) {
+			t.Errorf("to nobody: %v", err)
+		}
+		for _, text := range []string{"four", "", "longer"} {
+			for _, from := range []*SocketAddress{new(SocketAddress), nil} {
+				if n, err := f.SendTo([]byte(text), &at); n != len(text) || err != nil {
+					t.Fatalf("%q: %d, %v", text, n, err)
+				}
+				n, err := f.RecvFrom(buf, from)
+				if string(buf[:n]) != text[:min(len(text), len(buf))] || err != nil || from != nil && *from != at {
+					t.Errorf("%q: %q from %v, %v", text, buf[:n], from, err)
+				}
+			}
+		}
+		var from SocketAddress
+		if c.CallerDriven {
+			m.AfterFunc(1, func() { f.SendTo([]byte("late"), &at) })
+		} else {
+			whileInFlight(m, func() { f.SendTo([]byte("late"), &at) })
+		}
+		if n, err := f.RecvFrom(buf, &from); string(buf[:n]) != "late" || err != nil || from != at {
+			t.Errorf("one that was waited for: %q from %v, %v", buf[:n], from, err)
+		}
+		var e *OpError
+		f.SetReadDeadline(later)
+		whileInFlight(m, func() { f.SetReadDeadline(soon) })
+		if _, err := f.RecvFrom(buf, nil); !isDeadline(err) || !errors.As(err, &e) || e.Op != "recvfrom" || e.Name != "socket" {
+			t.Errorf("a deadline: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		f.SetDeadline(time.Time{})
+		if _, err := f.WithContext(ctx).SendTo(buf, &at); !errors.Is(err, context.Canceled) {
+			t.Errorf("a context: %v", err)
+		}
+		f.SetDeadline(soon)
+		if _, err := f.SendTo(buf, &at); !isDeadline(err) {
+			t.Errorf("a deadline: %v", err)
+		}
+		f.Close()
+		if _, err := f.RecvFrom(buf, nil); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("a closed file: %v", err)
+		}
+		if _, err := f.SendTo(buf, &at); !errors.Is(err, os.ErrClosed) || !errors.As(err, &e) || e.Op != "sendto" {
+			t.Errorf("a closed file: %v", err)
+		}
+	})
+}
+
+// datagrams makes a socket for datagrams, and returns its address.
+func datagrams(t testing.TB, m *Manager) (*File, SocketAddress) {
+	t.Helper()
+	f := socketFile(t, m, syscall.AF_INET, syscall.SOCK_DGRAM)
+	bind := Bind(0, mustAddress(t, "127.0.0.1:0"))
+	if _, err := f.Do(&bind); err != nil {
+		t.Fatal(err)
+	}
+	at, err := LocalAddress(Handle(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, at
 }
 
 // TestFile_Socket: reads and writes of a socket, whether they wait or not, are called that in errors, and each byte comes once, in order.
