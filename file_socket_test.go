@@ -5,11 +5,14 @@ package ringport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // socketFile makes a File of a socket, which the end of the test closes.
@@ -131,11 +134,7 @@ func TestFile_Messages(t *testing.T) {
 			}
 		}
 		var from SocketAddress
-		if c.CallerDriven {
-			m.AfterFunc(1, func() { f.SendTo([]byte("late"), &at) })
-		} else {
-			whileInFlight(m, func() { f.SendTo([]byte("late"), &at) })
-		}
+		whileInFlight(m, func() { f.SendTo([]byte("late"), &at) })
 		if n, err := f.RecvFrom(buf, &from); string(buf[:n]) != "late" || err != nil || from != at {
 			t.Errorf("one that was waited for: %q from %v, %v", buf[:n], from, err)
 		}
@@ -161,6 +160,60 @@ func TestFile_Messages(t *testing.T) {
 		}
 		if _, err := f.SendTo(buf, &at); !errors.Is(err, os.ErrClosed) || !errors.As(err, &e) || e.Op != "sendto" {
 			t.Errorf("a closed file: %v", err)
+		}
+	})
+}
+
+// TestFile_SendToWaits: a message for which there is no room waits for it, and is sent whole, or ended.
+func TestFile_SendToWaits(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ends [2]*File
+		for i, fd := range pair {
+			if ends[i], err = m.NewFile(Handle(fd), "socket"); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { ends[i].Close() })
+		}
+		a, b, message, waiting := ends[0], ends[1], make([]byte, 1000), 0
+		fill := SendTo(0, message, SocketAddress{}, DontWait)
+		for ; err == nil; waiting++ {
+			_, err = a.DoWrite(&fill)
+		}
+		if waiting--; !errors.Is(err, syscall.EAGAIN) {
+			t.Fatal(err)
+		}
+		var none SocketAddress
+		a.SetWriteDeadline(later)
+		whileInFlight(m, func() { a.SetWriteDeadline(soon) })
+		if n, err := a.SendTo([]byte("ended"), &none); n != 0 || !isDeadline(err) {
+			t.Errorf("%d, %v", n, err)
+		}
+		a.SetWriteDeadline(time.Time{})
+		failed := make(chan error, waiting)
+		whileInFlight(m, func() {
+			for range waiting {
+				n, err := b.RecvFrom(message, nil)
+				if err == nil && n != len(message) {
+					err = fmt.Errorf("%d bytes", n)
+				}
+				failed <- err
+			}
+		})
+		if n, err := a.SendTo([]byte("patient"), &none); n != 7 || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+		for range waiting {
+			if err := <-failed; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := b.RecvFrom(message, nil); string(message[:n]) != "patient" || err != nil {
+			t.Errorf("%q, %v", message[:n], err)
 		}
 	})
 }
