@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/panjf2000/gnet/v2/pkg/pool/goroutine"
 	"golang.org/x/sys/unix"
 
 	"github.com/ringport/ringport/rnet"
@@ -177,6 +178,7 @@ func playIdle(r role) (f figures, err error) {
 		err := withGnet(1, measure)
 		return f, err
 	}
+	goroutine.DefaultWorkerPool.Release() // of gnet, which is linked in: it looks at the clock twice a second
 	ls, err := rnet.ServeLoops(context.Background(), "tcp", "127.0.0.1:0", echoHandler{}, rnet.LoopConfig{Loops: 1})
 	if err != nil {
 		return f, err
