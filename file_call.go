@@ -16,6 +16,8 @@ type call struct {
 	op      Op
 	ext     driver.Ext
 	bufs    [][]byte // of a vectored operation
+	message driver.Message
+	peer    SocketAddress // of the message
 
 	way        way
 	turn       *turn      // what it waits for; nil: its operation is in flight
@@ -35,6 +37,7 @@ func (c *call) free() {
 	c.op = Op{}
 	clear(c.bufs)
 	c.bufs = c.bufs[:0]
+	c.message = driver.Message{}
 	c.ext = driver.Ext{Platform: c.ext.Platform} // what the driver made there is used again
 	fileCalls.Put(c)
 }

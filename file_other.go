@@ -35,6 +35,9 @@ func trySend(h Handle, p []byte) (int, error)    { return 0, ErrUnsupported }
 func tryReceive(h Handle, p []byte) (int, error) { return 0, ErrUnsupported }
 func tryMessage(r *driver.Request) (done bool)   { return false }
 
+func tryReceiveFrom(Handle, []byte, *SocketAddress) (int, error) { return 0, ErrUnsupported }
+func trySendTo(Handle, []byte, *SocketAddress) (int, error)      { return 0, ErrUnsupported }
+
 func seekHandle(h Handle, offset int64, whence int) (int64, error) { return 0, ErrUnsupported }
 
 func openDirectory(h Handle) (Handle, error) { return 0, ErrUnsupported }

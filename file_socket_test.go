@@ -3,12 +3,16 @@
 package ringport
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // socketFile makes a File of a socket, which the end of the test closes.
@@ -106,6 +110,127 @@ func TestFile_DoInFlight(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 	})
+}
+
+// TestFile_Messages: RecvFrom and SendTo move messages whole, those that wait and those that need not, and a deadline, a context and Close
+// end what waits.
+func TestFile_Messages(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		f, at := datagrams(t, m)
+		none, buf := SocketAddress{}, make([]byte, 4)
+		if _, err := f.SendTo([]byte("lost"), &none); !errors.Is(err, syscall.EDESTADDRREQ) {
+			t.Errorf("to nobody: %v", err)
+		}
+		for _, text := range []string{"four", "", "longer"} {
+			for _, from := range []*SocketAddress{new(SocketAddress), nil} {
+				if n, err := f.SendTo([]byte(text), &at); n != len(text) || err != nil {
+					t.Fatalf("%q: %d, %v", text, n, err)
+				}
+				n, err := f.RecvFrom(buf, from)
+				if string(buf[:n]) != text[:min(len(text), len(buf))] || err != nil || from != nil && *from != at {
+					t.Errorf("%q: %q from %v, %v", text, buf[:n], from, err)
+				}
+			}
+		}
+		var from SocketAddress
+		whileInFlight(m, func() { f.SendTo([]byte("late"), &at) })
+		if n, err := f.RecvFrom(buf, &from); string(buf[:n]) != "late" || err != nil || from != at {
+			t.Errorf("one that was waited for: %q from %v, %v", buf[:n], from, err)
+		}
+		var e *OpError
+		f.SetReadDeadline(later)
+		whileInFlight(m, func() { f.SetReadDeadline(soon) })
+		if _, err := f.RecvFrom(buf, nil); !isDeadline(err) || !errors.As(err, &e) || e.Op != "recvfrom" || e.Name != "socket" {
+			t.Errorf("a deadline: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		f.SetDeadline(time.Time{})
+		if _, err := f.WithContext(ctx).SendTo(buf, &at); !errors.Is(err, context.Canceled) {
+			t.Errorf("a context: %v", err)
+		}
+		f.SetDeadline(soon)
+		if _, err := f.SendTo(buf, &at); !isDeadline(err) {
+			t.Errorf("a deadline: %v", err)
+		}
+		f.Close()
+		if _, err := f.RecvFrom(buf, nil); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("a closed file: %v", err)
+		}
+		if _, err := f.SendTo(buf, &at); !errors.Is(err, os.ErrClosed) || !errors.As(err, &e) || e.Op != "sendto" {
+			t.Errorf("a closed file: %v", err)
+		}
+	})
+}
+
+// TestFile_SendToWaits: a message for which there is no room waits for it, and is sent whole, or ended.
+func TestFile_SendToWaits(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ends [2]*File
+		for i, fd := range pair {
+			if ends[i], err = m.NewFile(Handle(fd), "socket"); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { ends[i].Close() })
+		}
+		a, b, message, waiting := ends[0], ends[1], make([]byte, 1000), 0
+		fill := SendTo(0, message, SocketAddress{}, DontWait)
+		for ; err == nil; waiting++ {
+			_, err = a.DoWrite(&fill)
+		}
+		if waiting--; !errors.Is(err, syscall.EAGAIN) {
+			t.Fatal(err)
+		}
+		var none SocketAddress
+		a.SetWriteDeadline(later)
+		whileInFlight(m, func() { a.SetWriteDeadline(soon) })
+		if n, err := a.SendTo([]byte("ended"), &none); n != 0 || !isDeadline(err) {
+			t.Errorf("%d, %v", n, err)
+		}
+		a.SetWriteDeadline(time.Time{})
+		failed := make(chan error, waiting)
+		whileInFlight(m, func() {
+			for range waiting {
+				n, err := b.RecvFrom(message, nil)
+				if err == nil && n != len(message) {
+					err = fmt.Errorf("%d bytes", n)
+				}
+				failed <- err
+			}
+		})
+		if n, err := a.SendTo([]byte("patient"), &none); n != 7 || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+		for range waiting {
+			if err := <-failed; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := b.RecvFrom(message, nil); string(message[:n]) != "patient" || err != nil {
+			t.Errorf("%q, %v", message[:n], err)
+		}
+	})
+}
+
+// datagrams makes a socket for datagrams, and returns its address.
+func datagrams(t testing.TB, m *Manager) (*File, SocketAddress) {
+	t.Helper()
+	f := socketFile(t, m, syscall.AF_INET, syscall.SOCK_DGRAM)
+	bind := Bind(0, mustAddress(t, "127.0.0.1:0"))
+	if _, err := f.Do(&bind); err != nil {
+		t.Fatal(err)
+	}
+	at, err := LocalAddress(Handle(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, at
 }
 
 // TestFile_Socket: reads and writes of a socket, whether they wait or not, are called that in errors, and each byte comes once, in order.

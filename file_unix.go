@@ -86,6 +86,15 @@ func tryCached(h Handle, p []byte, off int64) (n int, ok bool) { return pool.Try
 func trySend(h Handle, p []byte) (int, error)    { return pool.TrySend(int(h), p) }
 func tryReceive(h Handle, p []byte) (int, error) { return pool.TryReceive(int(h), p) }
 
+// tryReceiveFrom and trySendTo move a message, if that need not wait: EAGAIN if it has to.
+func tryReceiveFrom(h Handle, p []byte, from *SocketAddress) (int, error) {
+	return pool.TryReceiveFrom(int(h), p, (*driver.Address)(from))
+}
+
+func trySendTo(h Handle, p []byte, to *SocketAddress) (int, error) {
+	return pool.TrySendTo(int(h), p, (*driver.Address)(to))
+}
+
 // tryMessage carries out r, a RecvMsg or SendMsg on a socket of messages, if it need not wait, and reports whether it is over.
 func tryMessage(r *driver.Request) (done bool) { return pool.TryMessage(r, int(r.FD)) }
 

@@ -83,6 +83,9 @@ func trySend(h Handle, p []byte) (int, error)    { return 0, syscall.EAGAIN }
 func tryReceive(h Handle, p []byte) (int, error) { return 0, syscall.EAGAIN }
 func tryMessage(r *driver.Request) (done bool)   { return false }
 
+func tryReceiveFrom(Handle, []byte, *SocketAddress) (int, error) { return 0, syscall.EAGAIN }
+func trySendTo(Handle, []byte, *SocketAddress) (int, error)      { return 0, syscall.EAGAIN }
+
 func seekHandle(h Handle, offset int64, whence int) (int64, error) {
 	if whence < 0 || whence > 2 { // which package syscall takes for 0
 		return 0, syscall.EINVAL

@@ -19,12 +19,11 @@ var ErrInvalidAddress = errors.New("invalid socket address")
 
 // IPAddress is the address ap, of family AF_INET if it is an IPv4 address, AF_INET6 otherwise. Its zone must be the number of an
 // interface, which package net's Interface.Index has for a name.
-func IPAddress(ap netip.AddrPort) (SocketAddress, error) {
-	var a driver.Address
-	if !a.SetIP(ap) {
-		return SocketAddress{}, fmt.Errorf("%w: %s", ErrInvalidAddress, ap)
+func IPAddress(ap netip.AddrPort) (a SocketAddress, err error) {
+	if !(*driver.Address)(&a).SetIP(ap) { // in its place: a copy takes as long as this
+		return a, fmt.Errorf("%w: %s", ErrInvalidAddress, ap)
 	}
-	return SocketAddress(a), nil
+	return a, nil
 }
 
 // UnixAddress is the address of the Unix socket at path. On Linux, "@" at its beginning stands for the zero byte that an abstract name

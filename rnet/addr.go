@@ -40,10 +40,15 @@ func unixName(path string) string {
 
 // socketAddress is ap for the system, which knows zones by number.
 func socketAddress(ap netip.AddrPort) (ringport.SocketAddress, error) {
+	return ringport.IPAddress(numbered(ap))
+}
+
+// numbered is ap with the zone's number.
+func numbered(ap netip.AddrPort) netip.AddrPort {
 	if zone := ap.Addr().Zone(); zone != "" {
-		ap = netip.AddrPortFrom(ap.Addr().WithZone(zoneNumber(zone)), ap.Port())
+		return netip.AddrPortFrom(ap.Addr().WithZone(zoneNumber(zone)), ap.Port())
 	}
-	return ringport.IPAddress(ap)
+	return ap
 }
 
 // named is ap with the zone's name where the system has said its number.

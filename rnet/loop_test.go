@@ -163,6 +163,50 @@ func TestLoops_Echo(t *testing.T) {
 
 func closeWrite(c net.Conn) { c.(interface{ CloseWrite() error }).CloseWrite() }
 
+// TestLoops_FewBuffers: a loop that has less buffers than there is to receive at once, since its handler takes its time, loses nothing, mixes up nothing and
+// forgets nobody.
+func TestLoops_FewBuffers(t *testing.T) {
+	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {
+		const (
+			conns = 12
+			size  = 24 << 10 // which a socket holds that nobody reads
+		)
+		at := func(conn, i int) byte { return byte(conn + i ^ i>>8) }
+		sent := make(chan struct{}) // by all
+		ls := serve(&handlerFuncs{data: func(c *LoopConn, data []byte) {
+			<-sent
+			got, _ := c.Data.([]byte)
+			got = append(got, data...)
+			if c.Data = got; len(got) == size {
+				c.Write(got)
+			}
+		}}, LoopConfig{Buffers: 2, BufferBytes: 256})
+		clients := make([]net.Conn, conns)
+		for k := range clients {
+			clients[k] = dial(t, ls)
+			data := make([]byte, size)
+			for i := range data {
+				data[i] = at(k, i)
+			}
+			if _, err := clients[k].Write(data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(sent)
+		for k, c := range clients {
+			data := make([]byte, size)
+			if n, err := io.ReadFull(c, data); err != nil {
+				t.Fatalf("connection %d: %d bytes, %v", k, n, err)
+			}
+			for i := range data {
+				if data[i] != at(k, i) {
+					t.Fatalf("connection %d: another byte at %d", k, i)
+				}
+			}
+		}
+	})
+}
+
 // TestLoops_Close: what was written before Close arrives, nothing is received after it, and OnClose is the last word.
 func TestLoops_Close(t *testing.T) {
 	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {

@@ -64,9 +64,9 @@ func (c *PacketConn) receive(b, oob []byte) (n, oobn, flags int, from ringport.S
 }
 
 // send sends a message to the peer, or where the socket is connected to, if that is none.
-func (c *PacketConn) send(b, oob []byte, to ringport.SocketAddress) (n int, err error) {
+func (c *PacketConn) send(b, oob []byte, to *ringport.SocketAddress) (n int, err error) {
 	m := c.messages.Get().(*message)
-	m.vec[0], m.peer = b, to
+	m.vec[0], m.peer = b, *to
 	m.out.SetMessage(m.vec[:], oob)
 	n, err = c.f.DoWrite(&m.out)
 	c.release(m, &m.out)
@@ -82,15 +82,16 @@ func (c *PacketConn) release(m *message, op *ringport.Op) {
 
 // Read receives a message into p; of one that is too long the rest is lost. See recvmsg(2).
 func (c *PacketConn) Read(p []byte) (int, error) {
-	n, _, _, _, err := c.receive(p, nil)
-	return n, err
+	n, err := c.f.RecvFrom(p, nil)
+	return n, c.failed("read", err)
 }
 
 // ReadFrom is Read, and returns the sender's address: a *net.UDPAddr or *net.UnixAddr.
 func (c *PacketConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, _, _, from, err := c.receive(p, nil)
+	var from ringport.SocketAddress
+	n, err := c.f.RecvFrom(p, &from)
 	if err != nil {
-		return n, nil, err
+		return n, nil, c.failed("read", err)
 	}
 	return n, c.sender(from), nil
 }
@@ -105,8 +106,12 @@ func (c *PacketConn) sender(from ringport.SocketAddress) net.Addr {
 
 // ReadFromAddrPort is Read, and returns the sender's IP address, which is one in IPv6's form if the socket is for both versions.
 func (c *PacketConn) ReadFromAddrPort(p []byte) (n int, from netip.AddrPort, err error) {
-	n, _, _, from, err = c.ReadMsgAddrPort(p, nil)
-	return n, from, err
+	var peer ringport.SocketAddress
+	if n, err = c.f.RecvFrom(p, &peer); err != nil {
+		return n, from, c.failed("read", err)
+	}
+	from, _ = peer.AddrPort()
+	return n, named(from), nil
 }
 
 // ReadMsg receives a message into p and its control messages into oob. It returns how many bytes it has of both, the message's flags
@@ -131,7 +136,7 @@ func (c *PacketConn) ReadMsgAddrPort(p, oob []byte) (n, oobn, flags int, from ne
 
 // Write sends p as one message to where the socket is connected to. See sendmsg(2).
 func (c *PacketConn) Write(p []byte) (int, error) {
-	n, err := c.send(p, nil, ringport.SocketAddress{})
+	n, err := c.f.SendTo(p, &ringport.SocketAddress{})
 	return n, c.failed("write", err)
 }
 
@@ -152,11 +157,11 @@ func (c *PacketConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
 func (c *PacketConn) WriteMsg(p, oob []byte, to net.Addr) (n, oobn int, err error) {
 	var peer ringport.SocketAddress
 	if to != nil {
-		if peer, err = c.receiver(to); err != nil {
+		if err = c.receiver(&peer, to); err != nil {
 			return 0, 0, c.failedTo(to, err)
 		}
 	}
-	n, oobn, err = c.sendMsg(p, oob, peer)
+	n, oobn, err = c.sendMsg(p, oob, &peer)
 	return n, oobn, c.failedTo(to, err)
 }
 
@@ -164,10 +169,10 @@ func (c *PacketConn) WriteMsg(p, oob []byte, to net.Addr) (n, oobn int, err erro
 func (c *PacketConn) WriteMsgAddrPort(p, oob []byte, to netip.AddrPort) (n, oobn int, err error) {
 	var peer ringport.SocketAddress
 	if to.IsValid() {
-		peer, err = c.receiverIP(to)
+		err = c.receiverIP(&peer, to)
 	}
 	if err == nil {
-		n, oobn, err = c.sendMsg(p, oob, peer)
+		n, oobn, err = c.sendMsg(p, oob, &peer)
 	}
 	if err != nil {
 		return n, oobn, c.failedTo(net.UDPAddrFromAddrPort(to), err)
@@ -175,40 +180,47 @@ func (c *PacketConn) WriteMsgAddrPort(p, oob []byte, to netip.AddrPort) (n, oobn
 	return n, oobn, nil
 }
 
-func (c *PacketConn) sendMsg(p, oob []byte, peer ringport.SocketAddress) (n, oobn int, err error) {
+func (c *PacketConn) sendMsg(p, oob []byte, peer *ringport.SocketAddress) (n, oobn int, err error) {
+	if len(oob) == 0 {
+		n, err = c.f.SendTo(p, peer)
+		return n, 0, err
+	}
 	if n, err = c.send(p, oob, peer); err != nil {
 		return n, 0, err
 	}
 	return n, len(oob), nil
 }
 
-// receiver is an address to send to.
-func (c *PacketConn) receiver(to net.Addr) (peer ringport.SocketAddress, err error) {
+// receiver makes peer the address to send to. It is filled in where it is, as are all on the way of a message: to copy one takes longer than
+// to make it.
+func (c *PacketConn) receiver(peer *ringport.SocketAddress, to net.Addr) (err error) {
 	switch to := to.(type) {
 	case *net.UDPAddr:
 		if !isUnix(c.network) && to != nil {
-			return c.receiverIP(to.AddrPort())
+			return c.receiverIP(peer, to.AddrPort())
 		}
 	case *net.UnixAddr:
 		if isUnix(c.network) && to != nil {
 			if c.remote != nil {
-				return peer, net.ErrWriteToConnected
+				return net.ErrWriteToConnected
 			}
-			return ringport.UnixAddress(to.Name)
+			*peer, err = ringport.UnixAddress(to.Name)
+			return err
 		}
 	}
-	return peer, syscall.EINVAL
+	return syscall.EINVAL
 }
 
-func (c *PacketConn) receiverIP(to netip.AddrPort) (peer ringport.SocketAddress, err error) {
+func (c *PacketConn) receiverIP(peer *ringport.SocketAddress, to netip.AddrPort) (err error) {
 	if c.remote != nil {
-		return peer, net.ErrWriteToConnected
+		return net.ErrWriteToConnected
 	}
 	fit, ok := fits(to, c.family)
 	if !ok {
-		return peer, &net.AddrError{Err: "address of another version of IP than the socket's", Addr: to.String()}
+		return &net.AddrError{Err: "address of another version of IP than the socket's", Addr: to.String()}
 	}
-	return socketAddress(fit)
+	*peer, err = ringport.IPAddress(numbered(fit))
+	return err
 }
 
 // failedTo is err of a message to an address; nil: the peer's.

@@ -33,7 +33,7 @@ func (f figures) missed() float64          { return f.Missed }
 func (f figures) operations() float64      { return f.Operations }
 func (f figures) bytesEach() float64       { return math.Round(f.Bytes / f.Operations) }
 
-// cpuMilliseconds is how busy the processor was, in whole milliseconds a second: asking costs a little too.
+// cpuMilliseconds is how busy the processor was, in whole milliseconds a second: Go's runtime has something to do now and then.
 func (f figures) cpuMilliseconds() float64 { return math.Round(f.CPUSeconds * 1e3 / f.Seconds) }
 
 // allocations is to a tenth of one an operation: the runtime itself allocates a little too.

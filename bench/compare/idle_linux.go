@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/panjf2000/gnet/v2/pkg/pool/goroutine"
 	"golang.org/x/sys/unix"
 
 	"github.com/ringport/ringport/rnet"
@@ -45,8 +46,8 @@ func idleConnections() contest {
 	}
 }
 
-// idleRole runs a server and, in another process, its client. The server prints its port, and when told that the client has its connections
-// it measures.
+// idleRole runs a server and, in another process, its client. The server prints its port, and when told that the client has its connections,
+// how much memory it has. Its processor time is read from here: a process that looks at itself is not idle.
 func idleRole(engine string) func(*environment) (figures, error) {
 	return func(e *environment) (f figures, err error) {
 		server, err := e.child(role{Name: "idle", Engine: engine})
@@ -71,12 +72,48 @@ func idleRole(engine string) func(*environment) (figures, error) {
 				if _, err := io.WriteString(toServer, n); err != nil {
 					return err
 				}
-				return json.NewDecoder(lines).Decode(&f)
+				if err := json.NewDecoder(lines).Decode(&f); err != nil {
+					return err
+				}
+				return e.watchIdle(server.Process.Pid, &f)
 			})
 		}
 		toServer.Close()
 		return f, errors.Join(err, server.Wait())
 	}
+}
+
+const (
+	restSeconds = 0.2 // who takes no processor time for so long is at rest: what the set-up left behind is done
+	restTries   = 25
+)
+
+// watchIdle measures the processor time of a process. Before that it waits until the process is at rest; of one that never is, it measures that.
+func (e *environment) watchIdle(pid int, f *figures) error {
+	for range restTries {
+		busy, err := idleCPU(pid, restSeconds)
+		if err != nil {
+			return err
+		}
+		if busy == 0 {
+			break
+		}
+	}
+	busy, err := idleCPU(pid, e.seconds)
+	f.CPUSeconds, f.Seconds = busy.Seconds(), e.seconds
+	return err
+}
+
+// idleCPU is how much processor time a process takes in so many seconds.
+func idleCPU(pid int, seconds float64) (time.Duration, error) {
+	var before, after unix.Timespec
+	clock := int32(^pid<<3 | 2) // what clock_getcpuclockid(3) makes of it: to the nanosecond
+	if err := unix.ClockGettime(clock, &before); err != nil {
+		return 0, err
+	}
+	time.Sleep(time.Duration(seconds * 1e9)) // nothing is awaited: this is the idleness that is measured
+	err := unix.ClockGettime(clock, &after)
+	return time.Duration(after.Nano() - before.Nano()), err
 }
 
 // withIdlers runs f while a child holds connections to a port. F is told how many, in a line.
@@ -117,7 +154,7 @@ func raiseLimit() (connections int, err error) {
 	return int(min(idleWanted, limit.Max-otherDescriptors)), nil
 }
 
-// playIdle is an echo server with one loop, which measures itself.
+// playIdle is an echo server with one loop, which measures its memory, and is idle until its standard input ends.
 func playIdle(r role) (f figures, err error) {
 	if _, err := raiseLimit(); err != nil {
 		return f, err
@@ -130,16 +167,18 @@ func playIdle(r role) (f figures, err error) {
 			return err
 		}
 		f.Bytes = float64(goMemory()) - float64(before)
-		m := startMeter()
-		time.Sleep(time.Duration(r.Seconds * 1e9)) // nothing is awaited: this is the idleness that is measured
-		idle := m.stop(int64(connections))
-		f.Operations, f.Seconds, f.CPUSeconds = idle.Operations, idle.Seconds, idle.CPUSeconds
-		return nil
+		f.Operations = float64(connections)
+		if err := json.NewEncoder(os.Stdout).Encode(f); err != nil {
+			return err
+		}
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
 	}
 	if r.Engine == "gnet" {
 		err := withGnet(1, measure)
 		return f, err
 	}
+	goroutine.DefaultWorkerPool.Release() // of gnet, which is linked in: it looks at the clock twice a second
 	ls, err := rnet.ServeLoops(context.Background(), "tcp", "127.0.0.1:0", echoHandler{}, rnet.LoopConfig{Loops: 1})
 	if err != nil {
 		return f, err

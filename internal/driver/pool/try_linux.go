@@ -34,6 +34,54 @@ func TryMessage(r *driver.Request, fd int) (done bool) {
 	return r.Err != unix.EAGAIN || r.Arg&unix.MSG_DONTWAIT != 0
 }
 
+// TryReceiveFrom receives a message that is there, and its sender's address unless from is nil: recvfrom(2) with MSG_DONTWAIT, which has
+// less to fetch and to tell than recvmsg(2): a fifth of the time of a short message. Errors as TrySend's.
+func TryReceiveFrom(fd int, buf []byte, from *driver.Address) (int, error) {
+	if from == nil {
+		return TryReceive(fd, buf)
+	}
+	var n uintptr
+	var errno unix.Errno
+	size := uint32(driver.AddressBytes)
+	*from = driver.Address{}
+	// Rule: the pointers are converted in the call's own argument list.
+	if p := unsafe.SliceData(buf); len(buf) <= maxTry {
+		n, _, errno = unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(len(buf)), unix.MSG_DONTWAIT,
+			uintptr(unsafe.Pointer(&from.Raw)), uintptr(unsafe.Pointer(&size)))
+	} else {
+		n, _, errno = unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(len(buf)), unix.MSG_DONTWAIT,
+			uintptr(unsafe.Pointer(&from.Raw)), uintptr(unsafe.Pointer(&size)))
+	}
+	if errno != 0 {
+		return 0, errno
+	}
+	from.Len = min(size, driver.AddressBytes)
+	return int(n), nil
+}
+
+// TrySendTo sends buf as a message, if there is room for it: sendto(2) with MSG_DONTWAIT. The zero Address is where the socket is connected
+// to. Errors as TrySend's.
+func TrySendTo(fd int, buf []byte, to *driver.Address) (int, error) {
+	if to.Len == 0 {
+		return TrySend(fd, buf)
+	}
+	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+	var n uintptr
+	var errno unix.Errno
+	// Rule: as above.
+	if p := unsafe.SliceData(buf); len(buf) <= maxTry {
+		n, _, errno = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(len(buf)), flags,
+			uintptr(unsafe.Pointer(&to.Raw)), uintptr(to.Len))
+	} else {
+		n, _, errno = unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(len(buf)), flags,
+			uintptr(unsafe.Pointer(&to.Raw)), uintptr(to.Len))
+	}
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
 func try(call uintptr, fd int, buf []byte, flags uintptr) (int, error) {
 	var n uintptr
 	var errno unix.Errno

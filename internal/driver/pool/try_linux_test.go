@@ -2,6 +2,8 @@ package pool
 
 import (
 	"bytes"
+	"os"
+	"os/signal"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -92,4 +94,67 @@ func TestTryMessage(t *testing.T) {
 	unix.Close(b)
 	check("no peer", out, a, true, 0, unix.ECONNREFUSED)
 	check("no socket", out, -1, true, 0, unix.EBADF)
+}
+
+// TestTryTo: a message with its address, short or long, that is moved at once or not at all.
+func TestTryTo(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) // blocking
+	if err != nil {
+		t.Skip("no IPv6:", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet6{Addr: [16]byte{15: 1}}); err != nil {
+		t.Skip("no IPv6:", err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at, from driver.Address
+	SetAddress(&at, name)
+	for _, size := range []int{0, 1, maxTry, maxTry + 1} { // with and without a word to the scheduler
+		in, out := make([]byte, size), bytes.Repeat([]byte("x"), size)
+		if n, err := TryReceiveFrom(fd, in, &from); n != 0 || err != unix.EAGAIN {
+			t.Errorf("nothing to receive: %d, %v", n, err)
+		}
+		from.Raw[100] = 1
+		if n, err := TrySendTo(fd, out, &at); n != size || err != nil {
+			t.Errorf("send %d: %d, %v", size, n, err)
+		}
+		if n, err := TryReceiveFrom(fd, in, &from); n != size || err != nil || from != at || !bytes.Equal(in, out) {
+			t.Errorf("receive %d: %d from %v, want %v, %v", size, n, from.Raw[:32], at.Raw[:32], err)
+		}
+		if n, err := TrySendTo(fd, out, &driver.Address{}); n != 0 || err != unix.EDESTADDRREQ {
+			t.Errorf("to nobody: %d, %v", n, err)
+		}
+	}
+}
+
+// TestTry_NoSignal: to send what nobody can receive any more is EPIPE and raises no SIGPIPE.
+func TestTry_NoSignal(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0) // of messages only SCTP raises it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[0])
+	unix.Close(fds[1])
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGPIPE, unix.SIGWINCH)
+	defer signal.Stop(signals)
+	message := &driver.Request{Kind: driver.SendMsg, Ext: &driver.Ext{Vec: [][]byte{{1}}, Message: &driver.Message{}}}
+	TryMessage(message, fds[0])
+	_, sent := TrySend(fds[0], []byte{1})
+	_, sentTo := TrySendTo(fds[0], []byte{1}, &driver.Address{})
+	for _, err := range []error{message.Err, sent, sentTo} {
+		if err != unix.EPIPE {
+			t.Errorf("%v, want EPIPE", err)
+		}
+	}
+	// A SIGPIPE would be there by now, and the one with the lower number comes first.
+	if err := unix.Kill(unix.Getpid(), unix.SIGWINCH); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-signals; got != unix.SIGWINCH {
+		t.Errorf("%v", got)
+	}
 }
