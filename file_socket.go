@@ -91,8 +91,14 @@ func (f *File) RecvFrom(p []byte, from *SocketAddress) (n int, err error) {
 	return n, called("recvfrom", err)
 }
 
-// SendTo sends p as one message to a peer, or where the socket is connected to, if to is the zero SocketAddress. See sendto(2).
+// connected is where a connected socket sends to. It stays zero.
+var connected SocketAddress
+
+// SendTo sends p as one message to a peer, or where the socket is connected to, if to is nil or the zero SocketAddress. See sendto(2).
 func (f *File) SendTo(p []byte, to *SocketAddress) (n int, err error) {
+	if to == nil {
+		to = &connected
+	}
 	if err := f.enter("sendto"); err != nil {
 		return 0, err
 	}

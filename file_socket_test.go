@@ -119,8 +119,10 @@ func TestFile_Messages(t *testing.T) {
 		m := open(t, c)
 		f, at := datagrams(t, m)
 		none, buf := SocketAddress{}, make([]byte, 4)
-		if _, err := f.SendTo([]byte("lost"), &none); !errors.Is(err, syscall.EDESTADDRREQ) {
-			t.Errorf("to nobody: %v", err)
+		for _, to := range []*SocketAddress{&none, nil} {
+			if _, err := f.SendTo([]byte("lost"), to); !errors.Is(err, syscall.EDESTADDRREQ) {
+				t.Errorf("to nobody: %v", err)
+			}
 		}
 		for _, text := range []string{"four", "", "longer"} {
 			for _, from := range []*SocketAddress{new(SocketAddress), nil} {
