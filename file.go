@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/ringport/ringport/internal/arrival"
 	"github.com/ringport/ringport/internal/driver"
 )
 
@@ -59,6 +60,9 @@ type file struct {
 	why     error         // what calls get when fileClosed is set
 	drained chan struct{} // the last call has left after Close
 	cleanup runtime.Cleanup
+
+	in           *arrival.Socket // a registered socket; whoever has the turn to read sets it, under mu
+	unregistered bool            // it cannot be
 
 	mu        sync.Mutex // over what follows; no operation and no function of the user's runs under it
 	calls     callList   // what Close and deadlines have to end
@@ -183,7 +187,7 @@ func (m *Manager) fileOf(h Handle, name string, foreign bool) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{m: m, h: h, name: name, traits: what, why: os.ErrClosed, drained: make(chan struct{}, 1)}
+	f := &file{m: m, h: h, name: name, traits: what, unregistered: !m.shared, why: os.ErrClosed, drained: make(chan struct{}, 1)}
 	if m.shared && what.regular {
 		f.crowd = int64(runtime.GOMAXPROCS(0))
 	}
@@ -192,7 +196,10 @@ func (m *Manager) fileOf(h Handle, name string, foreign bool) (*File, error) {
 
 func (f *file) closeWhenLost() {
 	m := f.m
-	f.cleanup = runtime.AddCleanup(f, func(h Handle) { m.closeHandle(h) }, f.h)
+	f.cleanup = runtime.AddCleanup(f, func(h Handle) {
+		m.arrivals.Remove(int(h))
+		m.closeHandle(h)
+	}, f.h)
 }
 
 // closeHandle closes h by way of the driver, which must forget what it knows of it: the number may soon be another file's.
@@ -280,6 +287,9 @@ func (f *File) Close() error {
 		dir.Close()
 	}
 	f.m.watches.closed(f.h)
+	if f.in != nil {
+		f.m.arrivals.Remove(int(f.h))
+	}
 	if err := f.m.closeHandle(f.h); err != nil {
 		return f.failed("close", err)
 	}

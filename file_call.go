@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -188,6 +189,9 @@ func (f *File) over(op string, w way) error {
 // end asks the calls of these ways to end. The caller holds f.mu, which keeps an operation from being used again before it has
 // been asked.
 func (f *file) end(cause error, ways ...way) {
+	if f.in != nil && slices.Contains(ways, reading) {
+		f.in.End(cause)
+	}
 	for c := f.calls.first; c != nil; {
 		next := c.next
 		for _, w := range ways {

@@ -4,6 +4,8 @@ import (
 	"io"
 	"syscall"
 
+	"github.com/ringport/ringport/internal/arrival"
+	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/driver"
 )
 
@@ -39,8 +41,11 @@ func (f *File) sendAll(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// receive is Read on a socket.
+// receive is Read on a socket. The caller has the turn.
 func (f *File) receive(p []byte) (n int, err error) {
+	if s := f.arrivals(); s != nil {
+		return f.receiveArrived(s, p)
+	}
 	if f.more.Load() && f.over("read", reading) == nil {
 		if n, err = tryReceive(f.h, p); n > 0 {
 			f.more.Store(n == len(p))
@@ -128,6 +133,83 @@ func (c *call) asMessage(k driver.Kind, h Handle, p []byte) *Op {
 	c.ext.Vec, c.ext.Message = c.bufs, &c.message
 	c.op = Op{req: driver.Request{Kind: k, FD: h, Ext: &c.ext}}
 	return &c.op
+}
+
+// arrivals is the registration of a socket that is read, made at the first read. It is nil where there can be none, and while somebody looks
+// on, who is to see operations.
+func (f *File) arrivals() *arrival.Socket {
+	if f.unregistered || f.m.observed() {
+		return nil
+	}
+	if f.in == nil {
+		s, err := f.m.arrivals.Add(int(f.h))
+		f.mu.Lock() // end looks at it
+		f.in, f.unregistered = s, err != nil
+		f.mu.Unlock()
+	}
+	return f.in
+}
+
+// receiveArrived is receive on a registered socket. It receives on the caller's goroutine, and waits in between.
+func (f *File) receiveArrived(s *arrival.Socket, p []byte) (n int, err error) {
+	for {
+		if err := f.over("read", reading); err != nil {
+			return 0, err
+		}
+		if s.Due() {
+			n, err = tryReceive(f.h, p)
+			switch {
+			case err == syscall.EINTR:
+				continue
+			case err == nil && n == 0:
+				f.state.Add(fileDone)
+				return 0, io.EOF
+			case err != syscall.EAGAIN:
+				s.Took(n, len(p))
+				f.state.Add(fileDone)
+				if err != nil {
+					err = f.failed("read", err)
+				}
+				return n, err
+			}
+			s.Took(0, len(p))
+		}
+		if !s.Expect() {
+			continue
+		}
+		if err := f.awaitArrival(s); err != nil {
+			return 0, f.failed("read", err)
+		}
+	}
+}
+
+// awaitArrival waits until there is something to receive, until the file or the manager is closed, the read deadline passes or the view's
+// context ends.
+func (f *File) awaitArrival(s *arrival.Socket) error {
+	m := f.m
+	if m.live.Add(1)&closedBit != 0 {
+		s.End(ErrManagerClosed)
+	} else if err := f.over("read", reading); err != nil { // it came before end could see that this waits
+		s.End(err.(*OpError).Err)
+	}
+	m.count(&m.counters.started[driver.Recv])
+	var err error
+	if f.ctx == nil {
+		err = <-s.Woken()
+	} else {
+		select {
+		case err = <-s.Woken():
+		case <-f.ctx.Done():
+			s.End(ctxend.Cause(f.ctx))
+			err = <-s.Woken()
+		}
+	}
+	if err != nil {
+		m.count(&m.counters.canceled[driver.Recv])
+	}
+	m.count(&m.counters.completed[driver.Recv])
+	m.leave()
+	return err
 }
 
 // moveNow moves a message, if that need not wait; ok is false if it has to. A socket of messages is most often asked by one goroutine for

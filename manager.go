@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ringport/ringport/internal/arrival"
 	"github.com/ringport/ringport/internal/ctxend"
 	"github.com/ringport/ringport/internal/driver"
 )
@@ -34,8 +35,9 @@ type Manager struct {
 
 	timeouts timeouts
 	watches  watches
-	workers  workers   // threaded
-	loop     loopState // caller-driven: the owner's
+	arrivals arrival.Poller // threaded: of sockets that are read
+	workers  workers        // threaded
+	loop     loopState      // caller-driven: the owner's
 
 	ready  readyList // threaded: operations done inline whose callback is the loop's to run
 	posted posted
@@ -519,6 +521,7 @@ func (m *Manager) Close() error {
 	m.timeouts.stopAll()
 	consoles.end(m)
 	m.drv.CancelAll() // what reaches the driver later is cancelled by cancelLate
+	m.arrivals.End(ErrManagerClosed)
 	m.workers.fillIn(m)
 	for m.live.Load() != closedBit || m.here.Load() != 0 || m.syncing.Load() != 0 {
 		<-m.drained
@@ -530,6 +533,7 @@ func (m *Manager) Close() error {
 
 // release ends Close.
 func (m *Manager) release() error {
+	m.arrivals.Close()
 	err := m.drv.Close()
 	m.event("closed")
 	return err
