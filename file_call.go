@@ -162,7 +162,7 @@ func (f *file) refusal(w way) error {
 	switch s := f.state.Load(); {
 	case s&fileClosed != 0:
 		return f.why
-	case s&w.deadlineBit() != 0 && f.deadlines[w].at <= f.m.timeouts.now():
+	case s&w.deadlineBit() != 0 && (f.deadlines[w].at == passed || f.deadlines[w].at <= f.m.timeouts.now()):
 		return os.ErrDeadlineExceeded
 	}
 	return nil

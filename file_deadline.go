@@ -12,6 +12,9 @@ type deadline struct {
 	timeout *Timeout // made at first use
 }
 
+// passed is a deadline that had passed when it was set. Nobody need look at the clock for it; net/http ends a read so with each request.
+const passed = math.MinInt64
+
 func (d *deadline) stop() {
 	if d.timeout != nil {
 		d.timeout.Stop()
@@ -50,9 +53,11 @@ func (f *File) setDeadline(t time.Time, ways ...way) error {
 			continue
 		}
 		left := time.Until(t)
-		now := f.m.timeouts.now()
-		if d.at = now + int64(left); left > 0 && d.at < now {
-			d.at = math.MaxInt64
+		if d.at = passed; left > 0 {
+			now := f.m.timeouts.now()
+			if d.at = now + int64(left); d.at < now {
+				d.at = math.MaxInt64
+			}
 		}
 		f.state.Or(w.deadlineBit())
 		switch {

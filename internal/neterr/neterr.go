@@ -21,6 +21,8 @@ func Cause(err error) error {
 		call, err = e.Op, e.Err
 	}
 	switch {
+	case err == os.ErrDeadlineExceeded: // by far the most frequent: net/http ends a read so with each request
+		return err
 	case errors.Is(err, ringport.ErrManagerClosed):
 		return errManagerClosed
 	case errors.Is(err, os.ErrClosed):

@@ -37,7 +37,7 @@ func moveMessage(r *driver.Request, fd, flags int) (int, error) {
 	var n uintptr
 	var errno unix.Errno
 	// Rule: pointers are converted in the call's own argument list, and r keeps the buffers reachable.
-	if flags&unix.MSG_DONTWAIT != 0 && r.Wanted() <= maxTry {
+	if flags&unix.MSG_DONTWAIT != 0 && r.Wanted() <= maxSend {
 		n, _, errno = unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&header)), uintptr(flags))
 	} else {
 		n, _, errno = unix.Syscall(call, uintptr(fd), uintptr(unsafe.Pointer(&header)), uintptr(flags))

@@ -8,19 +8,22 @@ import (
 	"github.com/ringport/ringport/internal/driver"
 )
 
-// maxTry is the longest transfer that TrySend and TryReceive make without a word to the scheduler, which believes meanwhile that the
-// processor runs Go code: on the loopback the call delivers as well, 16 KiB in some 10 µs.
-const maxTry = 16 << 10
+// The longest transfers that TrySend and TryReceive make without a word to the scheduler, which believes meanwhile that the processor runs
+// Go code. On the loopback a send delivers as well, 16 KiB in some 10 µs; a receive only copies.
+const (
+	maxSend    = 16 << 10
+	maxReceive = 64 << 10
+)
 
 // TrySend sends what there is room for: sendto(2) with MSG_DONTWAIT. EAGAIN says that there is none, ENOTSOCK that fd is no socket. Since
 // it can't block, a short one goes without a word to the scheduler. A broken connection is EPIPE and raises no signal.
 func TrySend(fd int, buf []byte) (int, error) {
-	return try(unix.SYS_SENDTO, fd, buf, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	return try(unix.SYS_SENDTO, fd, buf, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, maxSend)
 }
 
 // TryReceive receives what there is: recvfrom(2) with MSG_DONTWAIT. Errors as TrySend's.
 func TryReceive(fd int, buf []byte) (int, error) {
-	return try(unix.SYS_RECVFROM, fd, buf, unix.MSG_DONTWAIT)
+	return try(unix.SYS_RECVFROM, fd, buf, unix.MSG_DONTWAIT, maxReceive)
 }
 
 // TryMessage carries out a RecvMsg or SendMsg on a socket of messages without waiting, and reports whether it is over, with N and Err set.
@@ -45,7 +48,7 @@ func TryReceiveFrom(fd int, buf []byte, from *driver.Address) (int, error) {
 	size := uint32(driver.AddressBytes)
 	*from = driver.Address{}
 	// Rule: the pointers are converted in the call's own argument list.
-	if p := unsafe.SliceData(buf); len(buf) <= maxTry {
+	if p := unsafe.SliceData(buf); len(buf) <= maxReceive {
 		n, _, errno = unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(len(buf)), unix.MSG_DONTWAIT,
 			uintptr(unsafe.Pointer(&from.Raw)), uintptr(unsafe.Pointer(&size)))
 	} else {
@@ -69,7 +72,7 @@ func TrySendTo(fd int, buf []byte, to *driver.Address) (int, error) {
 	var n uintptr
 	var errno unix.Errno
 	// Rule: as above.
-	if p := unsafe.SliceData(buf); len(buf) <= maxTry {
+	if p := unsafe.SliceData(buf); len(buf) <= maxSend {
 		n, _, errno = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(len(buf)), flags,
 			uintptr(unsafe.Pointer(&to.Raw)), uintptr(to.Len))
 	} else {
@@ -82,11 +85,11 @@ func TrySendTo(fd int, buf []byte, to *driver.Address) (int, error) {
 	return int(n), nil
 }
 
-func try(call uintptr, fd int, buf []byte, flags uintptr) (int, error) {
+func try(call uintptr, fd int, buf []byte, flags uintptr, quiet int) (int, error) {
 	var n uintptr
 	var errno unix.Errno
 	// Rule: the pointer is converted in the call's own argument list.
-	if p := unsafe.SliceData(buf); len(buf) <= maxTry {
+	if p := unsafe.SliceData(buf); len(buf) <= quiet {
 		n, _, errno = unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(len(buf)), flags, 0, 0)
 	} else {
 		n, _, errno = unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(len(buf)), flags, 0, 0)

@@ -24,14 +24,14 @@ func TestTry(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(file)
-	buf := make([]byte, 64<<10)
+	buf := make([]byte, 128<<10)
 	check := func(what string, n int, err error, wantN int, want error) {
 		t.Helper()
 		if n != wantN || err != want {
 			t.Errorf("%s: %d, %v; want %d, %v", what, n, err, wantN, want)
 		}
 	}
-	for _, size := range []int{1, maxTry, maxTry + 1} { // with and without a word to the scheduler
+	for _, size := range []int{1, maxSend, maxSend + 1, maxReceive, maxReceive + 1} { // with and without a word to the scheduler
 		data := bytes.Repeat([]byte("x"), size)
 		n, err := TryReceive(b, buf)
 		check("nothing to receive", n, err, 0, unix.EAGAIN)
@@ -49,7 +49,7 @@ func TestTry(t *testing.T) {
 	n, err = TryReceive(-1, buf)
 	check("no descriptor", n, err, 0, unix.EBADF)
 	unix.Close(b)
-	for _, size := range []int{1, maxTry + 1} {
+	for _, size := range []int{1, maxReceive + 1} {
 		n, err = TrySend(a, buf[:size])
 		check("no peer", n, err, 0, unix.EPIPE)
 	}
@@ -112,8 +112,11 @@ func TestTryTo(t *testing.T) {
 	}
 	var at, from driver.Address
 	SetAddress(&at, name)
-	for _, size := range []int{0, 1, maxTry, maxTry + 1} { // with and without a word to the scheduler
+	for _, size := range []int{0, 1, maxSend, maxSend + 1} { // with and without a word to the scheduler
 		in, out := make([]byte, size), bytes.Repeat([]byte("x"), size)
+		if size > maxSend {
+			in = make([]byte, maxReceive+1)
+		}
 		if n, err := TryReceiveFrom(fd, in, &from); n != 0 || err != unix.EAGAIN {
 			t.Errorf("nothing to receive: %d, %v", n, err)
 		}
@@ -121,7 +124,7 @@ func TestTryTo(t *testing.T) {
 		if n, err := TrySendTo(fd, out, &at); n != size || err != nil {
 			t.Errorf("send %d: %d, %v", size, n, err)
 		}
-		if n, err := TryReceiveFrom(fd, in, &from); n != size || err != nil || from != at || !bytes.Equal(in, out) {
+		if n, err := TryReceiveFrom(fd, in, &from); n != size || err != nil || from != at || !bytes.Equal(in[:n], out) {
 			t.Errorf("receive %d: %d from %v, want %v, %v", size, n, from.Raw[:32], at.Raw[:32], err)
 		}
 		if n, err := TrySendTo(fd, out, &driver.Address{}); n != 0 || err != unix.EDESTADDRREQ {
