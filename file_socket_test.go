@@ -238,44 +238,52 @@ func datagrams(t testing.TB, m *Manager) (*File, SocketAddress) {
 // TestFile_Socket: reads and writes of a socket, whether they wait or not, are called that in errors, and each byte comes once, in order.
 func TestFile_Socket(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
-		m := open(t, c)
-		a, b := fileConnection(t, m)
-		data := make([]byte, 1<<20)
-		for i := range data {
-			data[i] = byte(i ^ i>>8)
-		}
-		buf := make([]byte, 1000)
-		for sent, got := 0, 0; got < len(data); {
-			a.SetWriteDeadline(time.Now().Add(time.Millisecond)) // b doesn't read meanwhile, in caller-driven mode least of all
-			n, err := a.Write(data[sent:])
-			if sent += n; err != nil && !isDeadline(err) || n < 0 {
-				t.Fatal(n, err)
-			}
-			for got < sent {
-				n, err := b.Read(buf)
-				if err != nil || string(buf[:n]) != string(data[got:got+n]) {
-					t.Fatalf("%d bytes at %d, %v", n, got, err)
-				}
-				got += n
-			}
-		}
-		var e *OpError
-		b.SetReadDeadline(soon)
-		if _, err := b.Read(buf); !errors.As(err, &e) || e.Op != "read" || e.Name != "socket" {
-			t.Errorf("%v", err)
-		}
-		b.SetReadDeadline(time.Time{})
-		if _, err := a.Do(ptr(func(op *Op) { *op = Shutdown(0, ShutdownWrite) })); err != nil {
-			t.Fatal(err)
-		}
-		if n, err := b.Read(buf); n != 0 || err != io.EOF {
-			t.Errorf("%d, %v", n, err)
-		}
-		a.SetWriteDeadline(time.Time{})
-		if _, err := a.Write(buf); !errors.Is(err, syscall.EPIPE) || !errors.As(err, &e) || e.Op != "write" {
-			t.Errorf("%v", err)
-		}
+		t.Run("registered", func(t *testing.T) { testFileSocket(t, open(t, c)) })
+		t.Run("not registered", func(t *testing.T) {
+			m := open(t, c)
+			m.arrivals.Close() // as if there were no room for registrations
+			testFileSocket(t, m)
+		})
 	})
+}
+
+func testFileSocket(t *testing.T, m *Manager) {
+	a, b := fileConnection(t, m)
+	data := make([]byte, 1<<20)
+	for i := range data {
+		data[i] = byte(i ^ i>>8)
+	}
+	buf := make([]byte, 1000)
+	for sent, got := 0, 0; got < len(data); {
+		a.SetWriteDeadline(time.Now().Add(time.Millisecond)) // b doesn't read meanwhile, in caller-driven mode least of all
+		n, err := a.Write(data[sent:])
+		if sent += n; err != nil && !isDeadline(err) || n < 0 {
+			t.Fatal(n, err)
+		}
+		for got < sent {
+			n, err := b.Read(buf)
+			if err != nil || string(buf[:n]) != string(data[got:got+n]) {
+				t.Fatalf("%d bytes at %d, %v", n, got, err)
+			}
+			got += n
+		}
+	}
+	var e *OpError
+	b.SetReadDeadline(soon)
+	if _, err := b.Read(buf); !errors.As(err, &e) || e.Op != "read" || e.Name != "socket" {
+		t.Errorf("%v", err)
+	}
+	b.SetReadDeadline(time.Time{})
+	if _, err := a.Do(ptr(func(op *Op) { *op = Shutdown(0, ShutdownWrite) })); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := b.Read(buf); n != 0 || err != io.EOF {
+		t.Errorf("%d, %v", n, err)
+	}
+	a.SetWriteDeadline(time.Time{})
+	if _, err := a.Write(buf); !errors.Is(err, syscall.EPIPE) || !errors.As(err, &e) || e.Op != "write" {
+		t.Errorf("%v", err)
+	}
 }
 
 // fileConnection is a connection, each end a File.
