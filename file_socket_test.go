@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -302,4 +304,35 @@ func fileConnection(t testing.TB, m *Manager) (client, server *File) {
 	}
 	t.Cleanup(func() { server.Close() })
 	return client, server
+}
+
+// TestFile_SocketDeadlineAtAnyMoment: a deadline ends a read of a socket whether it comes before the read waits, after, or in between.
+func TestFile_SocketDeadlineAtAnyMoment(t *testing.T) {
+	forThreaded(t, func(t *testing.T, c Config) {
+		_, b := fileConnection(t, open(t, c))
+		var round atomic.Int64
+		ended := make(chan error)
+		const rounds = 60000
+		go func() {
+			buf := make([]byte, 8)
+			for i := range int64(rounds) {
+				for round.Load() <= i { // a channel would take longer than what is to happen at once
+					runtime.Gosched()
+				}
+				_, err := b.Read(buf)
+				ended <- err
+			}
+		}()
+		for i := range rounds {
+			round.Add(1)
+			for range i % 300 {
+				round.Load()
+			}
+			b.SetReadDeadline(soon)
+			if err := <-ended; !isDeadline(err) {
+				t.Fatal(err)
+			}
+			b.SetReadDeadline(time.Time{})
+		}
+	})
 }
