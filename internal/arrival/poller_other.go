@@ -7,7 +7,14 @@ import "errors"
 // Poller watches nothing on this system.
 type Poller struct{}
 
+// Add registers nothing.
 func (p *Poller) Add(fd int) (*Socket, error) { return nil, errors.ErrUnsupported }
-func (p *Poller) Remove(fd int)               {}
-func (p *Poller) End(cause error)             {}
-func (p *Poller) Close()                      {}
+
+// Remove has nothing to end.
+func (p *Poller) Remove(fd int) {}
+
+// End finds nobody who waits.
+func (p *Poller) End(cause error) {}
+
+// Close has nothing to end.
+func (p *Poller) Close() {}
