@@ -264,6 +264,9 @@ func waiting(f *File) (n int) {
 	for c := f.calls.first; c != nil; c = c.next {
 		n++
 	}
+	if f.in != nil && f.in.Waits() {
+		n++
+	}
 	return n
 }
 

@@ -45,6 +45,9 @@ func (s *Socket) Took(n, size int) {
 // Expect makes the next arrival, or End, put a value into Woken. It reports false if something has arrived since Due.
 func (s *Socket) Expect() bool { return s.state.CompareAndSwap(quiet, awaited) }
 
+// Waits reports whether the reader does, from an Expect that was true until an arrival or End.
+func (s *Socket) Waits() bool { return s.state.Load() == awaited }
+
 // Woken gets one value after each Expect that was true: nil, or what End was called with.
 func (s *Socket) Woken() <-chan error { return s.woken }
 
