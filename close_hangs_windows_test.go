@@ -33,6 +33,7 @@ func TestHazard20CloseNeverHangs(t *testing.T) {
 			debug.SetTraceback("all")
 			panic(fmt.Sprintf("caller-driven %v: round %d of seed %d hangs", owned, round.Load(), seed))
 		})
+		defer watchdog.Stop() // a round that fails is none that hangs
 		before := win32test.Pipes()
 		var ended endings
 		for i := range rounds {
@@ -116,10 +117,10 @@ func (r *closeRound) run() {
 			dice := r.fork()
 			wg.Go(func() { r.serve(f, dice) })
 		}
-		dice := r.fork()
-		wg.Go(func() { r.visit(dice) })
+		visits, closes := r.fork(), r.fork()
+		wg.Go(func() { r.visit(visits) })
 		wg.Go(func() {
-			<-moment(dice)
+			<-moment(closes)
 			r.checkClose(f.Close())
 		})
 	}

@@ -17,7 +17,7 @@ import (
 func readingWith(h Handle, buf []byte, before, after func()) Op {
 	return Overlapped("ReadFile", h, 0, func(ov *windows.Overlapped) Started {
 		before()
-		err := windows.ReadFile(windows.Handle(h), buf, nil, ov)
+		err := windows.ReadFile(windows.Handle(h), buf, new(uint32), ov)
 		after()
 		return Unchecked(err)
 	})

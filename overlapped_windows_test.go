@@ -188,7 +188,7 @@ func leaves(t *testing.T, m *Manager, s pipeSort, leave func(), called bool) {
 		if bad && !called {
 			leave()
 		}
-		err := windows.ReadFile(windows.Handle(server), buf, nil, ov)
+		err := windows.ReadFile(windows.Handle(server), buf, new(uint32), ov)
 		if bad {
 			leave()
 		}
@@ -244,7 +244,7 @@ func TestLaw4_OwnerEnds(t *testing.T) {
 			server, _ := rawPair(t, m, pipeSort{})
 			op := Overlapped("ReadFile", server, 0, func(ov *windows.Overlapped) Started {
 				if called {
-					windows.ReadFile(windows.Handle(server), make([]byte, 4), nil, ov)
+					windows.ReadFile(windows.Handle(server), make([]byte, 4), new(uint32), ov)
 				}
 				runtime.Goexit()
 				return Done(0)

@@ -52,7 +52,7 @@ func TestSeed_withOverlapped(t *testing.T) {
 		}{{0, "0123", nil}, {3, "3456", nil}, {8, "89", nil}, {10, "", io.EOF}, {1 << 33, "", io.EOF}} {
 			buf := make([]byte, 4)
 			op := Overlapped("ReadFile", h, c.off, func(ov *windows.Overlapped) Started {
-				return Unchecked(windows.ReadFile(windows.Handle(h), buf, nil, ov))
+				return Unchecked(windows.ReadFile(windows.Handle(h), buf, new(uint32), ov))
 			})
 			n, err := meanwhile(t, m, op.Named("the file"), func() {})
 			expectResult(t, len(c.want), c.err)(n, err)
@@ -79,7 +79,7 @@ func TestSeed_StartCallback(t *testing.T) {
 				t.Errorf("%+v", ov)
 			}
 			ov.OffsetHigh = 0
-			return Unchecked(windows.ReadFile(windows.Handle(h), buf, nil, ov))
+			return Unchecked(windows.ReadFile(windows.Handle(h), buf, new(uint32), ov))
 		})
 		for i := range 3 {
 			does(t, m, &op, 4, nil)
@@ -106,7 +106,9 @@ func TestSeed_CbResult(t *testing.T) {
 	onPipes(t, false, func(t *testing.T, m *Manager, s pipeSort) {
 		server, client := s.pair(t, m)
 		buf := make([]byte, 4)
-		read := func(ov *windows.Overlapped) error { return windows.ReadFile(windows.Handle(server), buf, nil, ov) }
+		read := func(ov *windows.Overlapped) error {
+			return windows.ReadFile(windows.Handle(server), buf, new(uint32), ov)
+		}
 		pends := func(how Started) func(ov *windows.Overlapped) Started {
 			return func(ov *windows.Overlapped) Started {
 				if err := read(ov); err != nil && err != windows.ERROR_IO_PENDING {
@@ -130,7 +132,7 @@ func TestSeed_CbResult(t *testing.T) {
 			{"CbIncomplete", true, pends(Incomplete()), 4, nil},
 			{"CbNone", true, func(ov *windows.Overlapped) Started { return Unchecked(read(ov)) }, 4, nil},
 			{"CbNone, at once", false, func(ov *windows.Overlapped) Started {
-				return Unchecked(windows.WriteFile(windows.Handle(client), []byte("data"), nil, ov))
+				return Unchecked(windows.WriteFile(windows.Handle(client), []byte("data"), new(uint32), ov))
 			}, 4, nil},
 			{"CbNone, refused", false, func(*windows.Overlapped) Started { return Unchecked(windows.ERROR_NOT_SUPPORTED) }, 0,
 				windows.ERROR_NOT_SUPPORTED},
@@ -165,7 +167,7 @@ func TestSeed_CompletionCallback(t *testing.T) {
 		server, client := s.pair(t, m)
 		buf := make([]byte, 4)
 		op := Overlapped("ReadFile", server, 0, func(ov *windows.Overlapped) Started {
-			return Unchecked(windows.ReadFile(windows.Handle(server), buf, nil, ov))
+			return Unchecked(windows.ReadFile(windows.Handle(server), buf, new(uint32), ov))
 		})
 		put := func(message string) func() {
 			return func() {

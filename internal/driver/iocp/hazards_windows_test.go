@@ -280,7 +280,7 @@ func TestHazard19StandardHandlesKeepTheirModes(t *testing.T) {
 		}
 		readsData(t, d, h, other)
 		past := new(windows.Overlapped)
-		if err := windows.WriteFile(windows.Handle(h), []byte("x"), nil, past); err != nil && err != windows.ERROR_IO_PENDING {
+		if err := windows.WriteFile(windows.Handle(h), []byte("x"), new(uint32), past); err != nil && err != windows.ERROR_IO_PENDING {
 			t.Fatal(err)
 		}
 		var n uint32

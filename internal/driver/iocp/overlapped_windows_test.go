@@ -196,7 +196,7 @@ func TestHazard02AbandonedCall(t *testing.T) {
 		var ov *windows.Overlapped
 		r := &driver.Request{Kind: driver.Raw, FD: h, Ext: &driver.Ext{Raw: func(o *windows.Overlapped) Started {
 			ov = o
-			if err := windows.ReadFile(windows.Handle(h), make([]byte, 4), nil, o); err != windows.ERROR_IO_PENDING {
+			if err := windows.ReadFile(windows.Handle(h), make([]byte, 4), new(uint32), o); err != windows.ERROR_IO_PENDING {
 				t.Error(err)
 			}
 			panic("start")
