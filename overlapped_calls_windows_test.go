@@ -49,6 +49,12 @@ func TestOverlapped_PipeWait(t *testing.T) {
 		for range 3 {
 			cancelled(t, m, &op)
 		}
+		unchecked := Overlapped("FSCTL_PIPE_WAIT", h, 0, func(ov *windows.Overlapped) Started { // STATUS_PENDING is pending
+			return Unchecked(win32.FsControl(windows.Handle(h), windows.FSCTL_PIPE_WAIT, in, nil, ov))
+		})
+		for range 3 {
+			cancelled(t, m, &unchecked)
+		}
 		connect := ConnectPipe(server)
 		n, err := meanwhile(t, m, &op, func() {
 			does(t, m, closing(client), 0, nil)

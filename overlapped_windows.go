@@ -24,8 +24,8 @@ func Incomplete() Started { return iocp.Incomplete() }
 // Failed reports that the call was refused, so that nothing is in progress. The operation's error is err.
 func Failed(err error) Started { return iocp.Failed(err) }
 
-// Unchecked leaves it to the manager to find out how a call stands, from the error that it returned (nil, or a syscall.Errno such as
-// ERROR_IO_PENDING) and the status in its OVERLAPPED.
+// Unchecked leaves it to the manager to find out how a call stands, from the error that it returned (nil, a syscall.Errno such as
+// ERROR_IO_PENDING, or an NTSTATUS of a native call, wrapped or not) and the status in its OVERLAPPED.
 func Unchecked(err error) Started { return iocp.Unchecked(err) }
 
 // ErrNoReturn says that the start function of an [Overlapped] operation did not return, but panicked or called runtime.Goexit.

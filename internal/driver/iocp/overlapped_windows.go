@@ -77,6 +77,7 @@ func (s Started) settle(ov *windows.Overlapped, posts bool) Started {
 	if s.how != unchecked {
 		return s
 	}
+	s.err = saidBy(s.err)
 	if posts && s.err == nil {
 		return Pending()
 	}
@@ -92,6 +93,26 @@ func (s Started) settle(ov *windows.Overlapped, posts bool) Started {
 		}
 	}
 	return s
+}
+
+// saidBy is what err, which a call has returned, says as a syscall.Errno does. A native call returns an NTSTATUS, be it no error, and whoever made
+// the call may have wrapped its error: that it is pending must not be missed, since the system has the memory then.
+func saidBy(err error) error {
+	switch err.(type) {
+	case nil, syscall.Errno:
+		return err
+	}
+	var status windows.NTStatus
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &status) && status == windows.STATUS_PENDING:
+		return windows.ERROR_IO_PENDING
+	case errors.As(err, &status):
+		return errnoError(errnoOf(status))
+	case errors.As(err, &errno) && classify(windows.STATUS_PENDING, errno, false) != failed:
+		return errno
+	}
+	return err
 }
 
 func errnoError(errno syscall.Errno) error {

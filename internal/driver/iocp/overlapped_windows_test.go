@@ -65,7 +65,7 @@ func TestSeedCbNoneTable(t *testing.T) {
 
 // TestSettle: what the start function says counts, and what it leaves open is found out.
 func TestSettle(t *testing.T) {
-	refused := errors.New("refused")
+	refused, refusedCall := errors.New("refused"), os.NewSyscallError("ReadFile", windows.ERROR_ACCESS_DENIED)
 	over := windows.Overlapped{InternalHigh: 7}
 	for _, c := range []struct {
 		name string
@@ -83,6 +83,13 @@ func TestSettle(t *testing.T) {
 			Started{how: done, n: 4, err: windows.ERROR_MORE_DATA}},
 		{"Unchecked, pending", Unchecked(windows.ERROR_IO_PENDING), over, Started{how: inProgress, err: windows.ERROR_IO_PENDING}},
 		{"Unchecked, refused", Unchecked(windows.ERROR_ACCESS_DENIED), windows.Overlapped{}, Started{how: failed, err: windows.ERROR_ACCESS_DENIED}},
+		{"Unchecked, wrapped, pending", Unchecked(os.NewSyscallError("ReadFile", windows.ERROR_IO_PENDING)), over,
+			Started{how: inProgress, err: windows.ERROR_IO_PENDING}},
+		{"Unchecked, wrapped, refused", Unchecked(refusedCall), over, Started{how: failed, err: refusedCall}},
+		{"Unchecked, a native call is pending", Unchecked(windows.STATUS_PENDING), over, Started{how: inProgress, err: windows.ERROR_IO_PENDING}},
+		{"Unchecked, a native call is done", Unchecked(windows.STATUS_SUCCESS), over, Started{how: done, n: 7}},
+		{"Unchecked, a native call is refused", Unchecked(windows.STATUS_ACCESS_DENIED), over,
+			Started{how: failed, err: windows.ERROR_ACCESS_DENIED}},
 	} {
 		if got := c.s.settle(&c.ov, false); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
