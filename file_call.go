@@ -194,15 +194,12 @@ func (f *file) end(cause error, ways ...way) {
 	}
 	for c := f.calls.first; c != nil; {
 		next := c.next
-		for _, w := range ways {
-			if c.way != w {
-				continue
-			}
-			if c.turn != nil {
-				f.calls.grant(c, cause)
-			} else {
-				f.m.cancel(c.running, cause)
-			}
+		switch {
+		case !slices.Contains(ways, c.way):
+		case c.turn != nil:
+			f.calls.grant(c, cause) // from here on c is not ours, and may be another file's
+		default:
+			f.m.cancel(c.running, cause)
 		}
 		c = next
 	}

@@ -79,6 +79,35 @@ func TestFile_CloseWakesEverybody(t *testing.T) {
 	})
 }
 
+// TestFile_CloseLeavesOtherFilesAlone: what a call that waited for its turn was made with is another file's as soon as the call is told of the
+// close. Under the race detector whoever looks at it then is found out at once.
+func TestFile_CloseLeavesOtherFilesAlone(t *testing.T) {
+	forThreaded(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		const readers = 8
+		other, _ := duplex(t, m)
+		for range scaled(100) {
+			f, _ := duplex(t, m)
+			var wg sync.WaitGroup
+			for range readers {
+				wg.Go(func() {
+					if _, err := f.Read(make([]byte, 1)); !errors.Is(err, os.ErrClosed) {
+						t.Error(err)
+					}
+					if _, err := other.Do(ptr(func(op *Op) { *op = Nop() })); err != nil {
+						t.Errorf("another file: %v", err)
+					}
+				})
+			}
+			for waiting(f) < readers {
+				runtime.Gosched()
+			}
+			must(t, f.Close())
+			wg.Wait()
+		}
+	})
+}
+
 // TestFile_CloseBeforeTheOperation: a call that was there before Close, and whose operation Close did not see, has none.
 func TestFile_CloseBeforeTheOperation(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
