@@ -161,18 +161,19 @@ func (f *File) receiveArrived(s *arrival.Socket, p []byte) (n int, err error) {
 			switch {
 			case err == syscall.EINTR:
 				continue
-			case err == nil && n == 0:
+			case err == syscall.EAGAIN:
+				s.Took(0, len(p))
+			case err != nil:
+				f.state.Add(fileDone)
+				return 0, f.failed("read", err)
+			case n == 0:
 				f.state.Add(fileDone)
 				return 0, io.EOF
-			case err != syscall.EAGAIN:
+			default:
 				s.Took(n, len(p))
 				f.state.Add(fileDone)
-				if err != nil {
-					err = f.failed("read", err)
-				}
-				return n, err
+				return n, nil
 			}
-			s.Took(0, len(p))
 		}
 		if !s.Expect() {
 			continue

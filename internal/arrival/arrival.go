@@ -25,16 +25,18 @@ func newSocket(stream bool) *Socket {
 	return &Socket{woken: make(chan error, 1), stream: stream}
 }
 
-// Due reports whether there may be something to receive, which the caller must try then, and tell Took of.
+// Due reports whether there may be something to receive, which the caller must try then. It stays so until Took says that nothing was left:
+// the end of a stream and an error are no reason to believe that, and no edge follows them.
 func (s *Socket) Due() bool {
 	if s.dry && s.state.Load() == quiet {
 		return false
 	}
+	s.dry = false
 	s.state.Store(quiet) // what arrives from here on may be received in this try, or else shows
 	return true
 }
 
-// Took says what a receive into size bytes has given: n bytes, none if there was nothing.
+// Took says what a receive into size bytes has given: n bytes, none if it would have had to wait.
 //
 // A short receive of TCP has taken all that there was, and what arrives later is an edge of its own (epoll(7), questions and answers). What
 // ends a receive early all the same shows in the events of an edge before it, or by an edge after it.

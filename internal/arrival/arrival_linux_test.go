@@ -260,3 +260,18 @@ func TestClose(t *testing.T) {
 	}
 	new(Poller).Close()
 }
+
+// TestDueStays: a receive that Took was not told of, because it gave an error or the end, leaves nothing to wait for.
+func TestDueStays(t *testing.T) {
+	s := newSocket(true)
+	s.Took(0, 16)
+	s.arrive()
+	for range 2 {
+		if !s.Due() {
+			t.Fatal("nothing is due")
+		}
+	}
+	if s.Took(0, 16); s.Due() {
+		t.Error("after a receive of nothing a try was due")
+	}
+}
