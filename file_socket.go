@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"io"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/ringport/ringport/internal/arrival"
@@ -165,6 +166,7 @@ func (f *File) receiveArrived(s *arrival.Socket, p []byte) (n int, err error) {
 				s.Took(0, len(p))
 			case err != nil:
 				f.state.Add(fileDone)
+				f.m.count(&f.m.counters.failed[driver.Recv])
 				return 0, f.failed("read", err)
 			case n == 0:
 				f.state.Add(fileDone)
@@ -207,8 +209,10 @@ func (f *File) awaitArrival(s *arrival.Socket) error {
 	}
 	if err != nil {
 		m.count(&m.counters.canceled[driver.Recv])
+		m.count(&m.counters.completed[driver.Recv])
+	} else {
+		atomic.AddInt64(&m.counters.started[driver.Recv], -1) // it was in flight; the receive that comes now is counted
 	}
-	m.count(&m.counters.completed[driver.Recv])
 	m.leave()
 	return err
 }

@@ -137,3 +137,30 @@ func loopback(t *testing.T) SocketAddress {
 	}
 	return at
 }
+
+// TestFile_SocketIsCounted: a read is one operation, in flight while it waits, whichever way it goes.
+func TestFile_SocketIsCounted(t *testing.T) {
+	forThreaded(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		a, b := fileConnection(t, m)
+		read := func(what string, end func(), canceled, failed int64) {
+			t.Helper()
+			b.report()
+			before := m.Stats()
+			whileInFlight(m, end)
+			b.Read(make([]byte, 1))
+			b.report()
+			after := m.Stats()
+			if after.Completed-before.Completed != 1 || after.Canceled-before.Canceled != canceled || after.Failed-before.Failed != failed || after.InFlight != 0 {
+				t.Errorf("%s: %+v, and before %+v", what, after, before)
+			}
+		}
+		read("data", func() { syscall.Write(int(a.h), []byte("x")) }, 0, 0)
+		read("deadline", func() { b.SetReadDeadline(soon) }, 1, 0)
+		b.SetReadDeadline(time.Time{})
+		if err := syscall.SetsockoptLinger(int(a.h), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}); err != nil {
+			t.Fatal(err)
+		}
+		read("reset", func() { syscall.Shutdown(int(a.h), syscall.SHUT_RD); a.Close() }, 0, 1)
+	})
+}
