@@ -1,6 +1,7 @@
 package ringport
 
 import (
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -38,7 +39,7 @@ func (e ConsoleEvent) ends() bool { return e >= ConsoleClose }
 //
 // Every handler of every manager hears of every event, the newest first. One handler's calls come one after the other, in the order
 // of the events; one that does not return holds up no other handler, except on a caller-driven manager, whose owner it blocks. A
-// panic in f ends the process, as in any callback.
+// panic in f ends the process, as in any callback; it says so first, on Windows too, since f has not returned.
 //
 // On Windows the process ends after ConsoleClose, ConsoleLogoff and ConsoleShutdown: when all handlers have returned, so that
 // returning from f says that what had to be done is done, or else when the system has waited long enough, which is 5 seconds for a
@@ -170,19 +171,41 @@ func (h *consoleHandler) run() {
 	}
 	h.running, h.goroutine = true, goroutineNumber()
 	h.mu.Unlock()
-	defer h.ran(d) // also if f calls runtime.Goexit
+	returned := false
+	defer func() { h.ran(d, returned) }() // also if f calls runtime.Goexit
 	h.f(d.event)
+	returned = true
 }
 
 // ran ends run. What is left goes to the end of the loop's list: other callbacks have their turn.
-func (h *consoleHandler) ran(d delivery) {
-	d.running.Done()
+func (h *consoleHandler) ran(d delivery, returned bool) {
+	if returned || !panicking() { // else whoever waits for the handlers would end the process before the panic has said what it is about
+		d.running.Done()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.running = false
 	h.idle.Broadcast()
 	if h.posted = !h.queue.empty(); h.posted {
 		h.m.post(h.task)
+	}
+}
+
+// panicking reports whether a panic runs the deferred function that asks, and not runtime.Goexit. To recover the panic would tell too, and
+// would change what it says.
+func panicking() bool {
+	var callers [32]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])])
+	for f, more := frames.Next(); ; f, more = frames.Next() {
+		switch f.Function {
+		case "runtime.gopanic":
+			return true
+		case "runtime.Goexit":
+			return false
+		}
+		if !more {
+			return false
+		}
 	}
 }
 

@@ -221,6 +221,39 @@ func TestHandleConsole_PanicIsNotSwallowed(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) { checkPanic(t, c, consolePanic, "Ctrl-C") })
 }
 
+// slowPanic takes a while to be said, which happens when the panicking goroutine's deferred functions have run.
+type slowPanic struct{}
+
+func (slowPanic) Error() string {
+	for range 100_000 {
+		runtime.Gosched()
+	}
+	return "out of a handler"
+}
+
+// consoleLatePanic ends as Windows ends a process: when all handlers have returned.
+var consoleLatePanic = child("console late panic", func() error {
+	m, err := New(Config{Backend: os.Getenv(BackendVariable), CallerDriven: os.Getenv("MODE") == modeName(true)})
+	if err != nil {
+		return err
+	}
+	m.HandleConsole(func(ConsoleEvent) { panic(slowPanic{}) })
+	running := consoles.tell(ConsoleClose)
+	go func() {
+		running.Wait()
+		fmt.Println("a handler that panics is taken for one that has returned")
+		os.Exit(0)
+	}()
+	for {
+		m.Step(-1)
+	}
+})
+
+// TestHandleConsole_PanicComesFirst: nor does the system end the process before the panic does.
+func TestHandleConsole_PanicComesFirst(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) { checkPanic(t, c, consoleLatePanic, "a handler") })
+}
+
 // TestHandleConsole_Goexit: a handler that ends its goroutine has returned.
 func TestHandleConsole_Goexit(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
@@ -234,6 +267,9 @@ func TestHandleConsole_Goexit(t *testing.T) {
 			raise(t, ConsoleControlC)
 			receive(t, m, ch)
 		}
+		running := consoles.tell(ConsoleClose)
+		receive(t, m, ch)
+		running.Wait()
 		stop()
 	})
 }

@@ -12,19 +12,21 @@ import (
 
 // A socket most often has room for what is written, and then the operation is a system call that does not wait: it is made at once, on
 // the caller's goroutine. A read most often waits for the peer, and asking first would be a call in vain; but one that filled its
-// buffer is most often followed by another that need not wait.
+// buffer is most often followed by another that need not wait. While somebody looks on, who is to see operations, nothing is done without one.
 
 // sendAll is Write on a socket.
 func (f *File) sendAll(p []byte) (n int, err error) {
 	if err := f.over("write", writing); err != nil {
 		return 0, err
 	}
-	if n, err = trySend(f.h, p); n == len(p) {
-		f.state.Add(fileDone)
-		return n, nil
-	}
-	if err != nil && err != syscall.EAGAIN {
-		return 0, f.failed("write", err)
+	if !f.m.observed() {
+		if n, err = trySend(f.h, p); n == len(p) {
+			f.state.Add(fileDone)
+			return n, nil
+		}
+		if err != nil && err != syscall.EAGAIN {
+			return 0, f.failed("write", err)
+		}
 	}
 	c := fileCalls.Get().(*call)
 	defer c.free()
@@ -47,7 +49,7 @@ func (f *File) receive(p []byte) (n int, err error) {
 	if s := f.arrivals(); s != nil {
 		return f.receiveArrived(s, p)
 	}
-	if f.more.Load() && f.over("read", reading) == nil {
+	if f.more.Load() && f.over("read", reading) == nil && !f.m.observed() {
 		if n, err = tryReceive(f.h, p); n > 0 {
 			f.more.Store(n == len(p))
 			f.state.Add(fileDone)
@@ -75,7 +77,7 @@ func (f *File) RecvFrom(p []byte, from *SocketAddress) (n int, err error) {
 	if err := f.enter("recvfrom"); err != nil {
 		return 0, err
 	}
-	if f.messages && f.over("recvfrom", reading) == nil {
+	if f.messages && f.over("recvfrom", reading) == nil && !f.m.observed() {
 		switch n, err = tryReceiveFrom(f.h, p, from); err {
 		case nil:
 			f.leaveDone()
@@ -108,7 +110,7 @@ func (f *File) SendTo(p []byte, to *SocketAddress) (n int, err error) {
 	if err := f.enter("sendto"); err != nil {
 		return 0, err
 	}
-	if f.messages && f.over("sendto", writing) == nil {
+	if f.messages && f.over("sendto", writing) == nil && !f.m.observed() {
 		switch n, err = trySendTo(f.h, p, to); err {
 		case nil:
 			f.leaveDone()
@@ -223,7 +225,7 @@ func (f *File) moveNow(op *Op, w way) (n int, err error, ok bool) {
 	if err := f.over(op.what(), w); err != nil {
 		return 0, err, true
 	}
-	if !tryMessage(&op.req) {
+	if f.m.observed() || !tryMessage(&op.req) {
 		return 0, nil, false
 	}
 	f.state.Add(fileDone)

@@ -336,3 +336,50 @@ func TestFile_SocketDeadlineAtAnyMoment(t *testing.T) {
 		}
 	})
 }
+
+// TestTrace_Sockets: a trace has what is sent and received, though it could be done without an operation.
+func TestTrace_Sockets(t *testing.T) {
+	forEach(t, func(t *testing.T, c Config) {
+		m := open(t, c)
+		pair := func(kind int) (a, b *File) {
+			fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var files [2]*File
+			for i, fd := range fds {
+				if files[i], err = m.NewFile(Handle(fd), "socket"); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { files[i].Close() })
+			}
+			return files[0], files[1]
+		}
+		a, b := pair(unix.SOCK_STREAM)
+		to, from := pair(unix.SOCK_DGRAM)
+		buf := make([]byte, 2)
+		in, out := RecvMsg(0, [][]byte{buf}, nil, nil, 0), SendMsg(0, [][]byte{buf}, nil, nil, 0)
+		for _, step := range []struct {
+			what string
+			f    func() (int, error)
+			want string
+		}{
+			{"Write", func() (int, error) { return a.Write([]byte("abcd")) }, "send"},
+			{"Read", func() (int, error) { return b.Read(buf) }, "recv"},
+			{"the next Read", func() (int, error) { return b.Read(buf) }, "recv"},
+			{"SendTo", func() (int, error) { return to.SendTo(buf, nil) }, "sendmsg"},
+			{"RecvFrom", func() (int, error) { return from.RecvFrom(buf, nil) }, "recvmsg"},
+			{"DoWrite", func() (int, error) { return to.DoWrite(&out) }, "sendmsg"},
+			{"DoRead", func() (int, error) { return from.DoRead(&in) }, "recvmsg"},
+		} {
+			got := regionsIn(traced(t, func() {
+				if n, err := step.f(); n < len(buf) || err != nil {
+					t.Errorf("%s: %d, %v", step.what, n, err)
+				}
+			}))
+			if !got[step.want] {
+				t.Errorf("%s: nothing is called %s, but %v", step.what, step.want, got)
+			}
+		}
+	})
+}

@@ -275,7 +275,7 @@ func (c *command) end(cause error) {
 
 // delay lets WaitDelay begin, unless it has.
 func (c *command) delay() {
-	if c.waitDelay > 0 && c.late == nil {
+	if c.waitDelay != 0 && c.late == nil { // a negative one has passed, as package exec has it
 		c.late = c.m.AfterFunc(c.waitDelay, func() {
 			c.post(func() {
 				c.passed = true

@@ -615,14 +615,16 @@ func TestRunCmd_KeepsWhatWasSaid(t *testing.T) {
 // TestRunCmd_WaitDelay without an end of the context: the pipe is left to a grandchild.
 func TestRunCmd_WaitDelay(t *testing.T) {
 	forCommands(t, func(t *testing.T, m *Manager, tree bool) {
-		cmd := processCommand(t, "parent kept")
-		cmd.WaitDelay = time.Millisecond
-		out := new(said)
-		cmd.Stdout = out
-		if err := run(m, tree, t.Context(), cmd); err != exec.ErrWaitDelay {
-			t.Error(err)
+		for _, delay := range []time.Duration{time.Millisecond, -1} { // a negative one has passed at once, as package exec has it
+			cmd := processCommand(t, "parent kept")
+			cmd.WaitDelay = delay
+			out := new(said)
+			cmd.Stdout = out
+			if err := run(m, tree, t.Context(), cmd); err != exec.ErrWaitDelay {
+				t.Error(delay, err)
+			}
+			checkGrandchild(t, out, !tree)
 		}
-		checkGrandchild(t, out, !tree)
 	})
 }
 

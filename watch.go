@@ -143,7 +143,8 @@ type watches struct {
 //
 // H may be what [PollReady] takes; it is not attached to anything by that. Any number of registrations may watch the same handle, each for its own
 // events. Close the registration before the handle. If [CloseHandle] or [File.Close] closes the handle first, the registration ends: f is called
-// with Error, and [Registration.Err] matches os.ErrClosed. How else a handle may be closed, and what that means, is in docs/semantics.md.
+// with Error, and [Registration.Err] matches os.ErrClosed. It ends when the CloseHandle is started, in a chain with the whole chain, whatever comes of
+// it. How else a handle may be closed, and what that means, is in docs/semantics.md.
 // An error that appears only while waiting ends the registration in the same way: [ErrUnsupported] for what cannot be waited for, for instance, and
 // what is said of a handle that is not open (EBADF, ERROR_INVALID_HANDLE) for an empty place among the registered files.
 // The manager's Close ends it without a call: Err is [ErrManagerClosed] then.
