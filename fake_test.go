@@ -64,6 +64,7 @@ func (d *fakeDriver) AddBuffers(*driver.Buffers) error    { return nil }
 func (d *fakeDriver) DropBuffers(*driver.Buffers) error   { return nil }
 func (d *fakeDriver) GiveBack(*driver.Buffers, int)       {}
 func (d *fakeDriver) Threads() int                        { return 0 }
+func (d *fakeDriver) Strays() (foreign, late int64)       { return 0, 0 }
 func (d *fakeDriver) Close() error                        { d.closed.Store(true); return nil }
 
 func (d *fakeDriver) Wake() {

@@ -36,7 +36,7 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	}
 	// Most calls end in the middle of this. One that does not, for whatever reason, reads again in readAt.
 	state := f.state.Add(1)
-	if state&(fileClosed|deadlineBits) == 0 && f.warm.Load() == warmFrom && f.ctx == nil && off >= 0 && !isSample(off) && !f.m.closing() {
+	if state&(fileClosed|deadlineBits) == 0 && f.warm.Load() == warmFrom && f.ctx == nil && off >= 0 && !isSample(off) && !f.m.closing() && !f.m.observed() {
 		if len(p) != 0 && len(p) <= MaxTransferBytes && readHere(f.h, p, off) == len(p) {
 			f.leaveDone()
 			return len(p), nil

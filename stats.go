@@ -18,6 +18,8 @@ type Stats struct {
 	Canceled        int64            // of these: ended by a cancel
 	Failed          int64            // of these: ended with another error
 	Inline          int64            // of these: done at once, without waiting for a completion
+	Foreign         int64            // completions of what the manager had not started: somebody's own overlapped call on an attached handle (Windows)
+	Late            int64            // completions of operations that had ended in another way; none is delivered twice
 	Wakes           int64            // calls of Wake
 	Timeouts        int64            // timeouts that fired
 	PendingTimeouts int64            // timeouts that are to fire
@@ -48,6 +50,7 @@ func (m *Manager) count(c *int64) {
 func (m *Manager) Stats() Stats {
 	s := Stats{Backend: m.drv.Name(), Why: m.why, InFlightByKind: map[string]int64{}, Wakes: m.counters.wakes.Load(),
 		Timeouts: atomic.LoadInt64(&m.counters.timeouts), PendingTimeouts: m.timeouts.pending(), Threads: m.drv.Threads()}
+	s.Foreign, s.Late = m.drv.Strays()
 	for k := range driver.KindCount {
 		// Completed before started, so that what is in flight never shows negative.
 		completed := atomic.LoadInt64(&m.counters.completed[k])

@@ -167,6 +167,10 @@ type Driver interface {
 	// Threads is how many threads the driver itself keeps blocked or ready at this moment.
 	Threads() int
 
+	// Strays is how many completions brought no request back: foreign ones, of what this driver had not started, and late ones, of requests
+	// that had come back in another way.
+	Strays() (foreign, late int64)
+
 	// Close releases the ring, port or threads. Nothing is in flight and nobody is in Wait. Call once.
 	Close() error
 }

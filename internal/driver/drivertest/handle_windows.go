@@ -251,6 +251,9 @@ func foreignPackets(f *fixture) {
 	if f.await(q); got(q) != "urs!" || string(foreign.b[:]) != "noto" {
 		f.Errorf("%q, %v; the other's: %q at %p", got(q), q.Err, foreign.b, unsafe.Pointer(foreign))
 	}
+	if foreign, late := f.d.Strays(); foreign != 1 || late != 0 {
+		f.Errorf("%d foreign completions and %d late ones are counted", foreign, late)
+	}
 }
 
 // detach: Wine can't. What stays attached goes on working.

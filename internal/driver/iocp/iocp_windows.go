@@ -37,7 +37,10 @@ type Driver struct {
 	owed       int     // blocks that a packet will come for, though their request is back
 
 	entries []win32.OverlappedEntry // whoever is in Wait
-	alarm   alarm                   // the same
+
+	foreign, late atomic.Int64 // see Strays
+
+	alarm alarm // the same
 
 	handles   handles
 	positions positions
@@ -243,6 +246,9 @@ func (d *Driver) inFixedBuffer(r *driver.Request) bool {
 	at := uintptr(unsafe.Pointer(unsafe.SliceData(r.Buf)))
 	return at >= from && at+uintptr(len(r.Buf)) <= from+uintptr(len(whole))
 }
+
+// Strays implements driver.Driver.
+func (d *Driver) Strays() (foreign, late int64) { return d.foreign.Load(), d.late.Load() }
 
 // Threads implements driver.Driver.
 func (d *Driver) Threads() int { return d.workers.threads() }

@@ -153,7 +153,8 @@ func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
 	}
 	b := d.byAddress[e.Overlapped]
 	if b == nil {
-		return nil // somebody's own call on a handle of this port
+		d.foreign.Add(1) // somebody's own call on a handle of this port
+		return nil
 	}
 	if e.Key == keyPosted {
 		switch b.where {
@@ -161,6 +162,7 @@ func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
 			d.fromWorker(b)
 		case posted:
 		default:
+			d.late.Add(1)
 			return nil
 		}
 		return d.release(b)
@@ -172,6 +174,7 @@ func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
 	switch b.where {
 	case submitting:
 		b.early, b.earlyStatus, b.earlyBytes = true, status, e.Bytes
+		return nil
 	case pending:
 		return d.conclude(b, b.errnoOf(status), int(e.Bytes))
 	case limbo: // a call has one packet at most
@@ -181,5 +184,6 @@ func (d *Driver) packet(e win32.OverlappedEntry) *driver.Request {
 		}
 		d.free(b)
 	}
-	return nil // one that was not to come: another brings this request back
+	d.late.Add(1) // another brings, or brought, this request back
+	return nil
 }

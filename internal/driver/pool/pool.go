@@ -354,6 +354,9 @@ func (d *Driver) RegisterBuffers(bufs [][]byte) error {
 	return nil
 }
 
+// Strays implements driver.Driver.
+func (d *Driver) Strays() (foreign, late int64) { return 0, 0 }
+
 // Threads implements driver.Driver.
 func (d *Driver) Threads() int {
 	d.mu.Lock()

@@ -45,6 +45,9 @@ func TestStaleAnswers(t *testing.T) {
 			t.Errorf("user data %#x brings %v back", data, r)
 		}
 	}
+	if foreign, late := d.Strays(); foreign != 1 || late != 2 {
+		t.Errorf("%d foreign completions, %d late ones", foreign, late)
+	}
 	if err := d.ring.SyncCancel(old); err != unix.ENOENT && err != unix.EINVAL { // before Linux 6.0
 		t.Errorf("a cancel of what is over: %v", err)
 	}

@@ -57,6 +57,8 @@ type Driver struct {
 	fallen    []*driver.Request
 	fallMu    sync.Mutex // over fallen
 
+	foreign, late atomic.Int64 // see Strays
+
 	poll *poller // shared mode: the ring's descriptor in the runtime's poller
 
 	// Owned mode.
@@ -509,6 +511,9 @@ func (d *Driver) Wake() {
 	}
 	d.poll.interrupt()
 }
+
+// Strays implements driver.Driver.
+func (d *Driver) Strays() (foreign, late int64) { return d.foreign.Load(), d.late.Load() }
 
 // Threads implements driver.Driver.
 func (d *Driver) Threads() int { return len(d.threads) + int(d.waiting.Load()) }

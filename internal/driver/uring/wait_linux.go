@@ -125,11 +125,15 @@ func (d *Driver) complete(data uint64, res int32, flags uint32) *driver.Request 
 		return nil
 	}
 	if int(i) > len(d.slots) {
+		d.foreign.Add(1)
 		return nil
 	}
 	s := &d.slots[i-1]
 	if s.req == nil || s.gen != uint32(data>>32)&genMask {
-		return nil // the answer to a cancel that came too late
+		if data&cancelBit == 0 { // or else it is the answer to a cancel that came too late
+			d.late.Add(1)
+		}
+		return nil
 	}
 	r := s.req
 	if data&cancelBit != 0 {
