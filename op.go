@@ -141,8 +141,7 @@ func (op *Op) check(m *Manager) error {
 	case r.Off < CurrentOffset:
 		return ErrNegativeOffset
 	case r.Kind >= driver.KindCount, needsExt[r.Kind] && r.Ext == nil, r.Kind == driver.Raw && r.Ext.Raw == nil,
-		op.multi != nil && r.Kind == driver.Recv && !op.multi.bufs.of(m),
-		r.Flags&driver.Unattached != 0 && r.Kind != driver.Accept:
+		op.multi != nil && r.Kind == driver.Recv && !op.multi.bufs.of(m):
 		return ErrInvalidOp
 	}
 	return nil

@@ -95,6 +95,9 @@ func Accept(h Handle, peer *SocketAddress) Op {
 // belongs to one completion port for good, so that a connection which one manager accepts and another is to use must be such; that
 // one's [Manager.Attach] comes first then, before any operation on it. Elsewhere it makes no difference. Operations of other kinds fail with ErrInvalidOp.
 func (op *Op) Unattached() *Op {
+	if op.req.Kind != driver.Accept {
+		op.req.Kind = driver.KindCount // none: whoever starts op is told
+	}
 	op.req.Flags |= driver.Unattached
 	return op
 }

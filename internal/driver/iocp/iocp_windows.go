@@ -213,7 +213,7 @@ func (d *Driver) cancelPending(b *block) {
 	b.use()
 	h := b.on
 	d.unlock()
-	b.cancelIO(h)
+	windows.CancelIoEx(h, &b.ov) // and not cancelIO: what it asks b may be over by now
 	d.lock()
 	d.unuse(b)
 }
