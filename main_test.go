@@ -245,6 +245,14 @@ func receive[T any](t testing.TB, m *Manager, ch <-chan T) T {
 	panic("unreachable")
 }
 
+// must fails the test if a step could not be done.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // do is Do without a context.
 func do(t testing.TB, m *Manager, op *Op) int {
 	t.Helper()

@@ -401,14 +401,6 @@ func stories(t testing.TB, m *Manager, dir string, options DirOptions, keep func
 // noWrites leaves out what systems report differently: changes of what is under a name, above all of directories.
 func noWrites(e DirEvent) bool { return e.Op != DirWrite && e.Op != DirAttribute }
 
-// must fails the test if a step could not be done.
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Error(err)
-	}
-}
-
 // TestWatchDir_Names: what happens to names, on every system the same.
 func TestWatchDir_Names(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
