@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -26,7 +27,7 @@ func init() {
 
 const (
 	idleWanted = 50_000
-	// A process that holds connections needs other descriptors too. Where its limit is lower, it holds fewer.
+	// A process that holds connections needs other descriptors too. Where its limit is too low for all, several share them.
 	otherDescriptors = 200
 	// Each of the client's addresses, 127.0.1.1 and so on, has so many connections: fewer than there are ports for one.
 	idlersPerAddress = 4000
@@ -39,48 +40,105 @@ func idleConnections() contest {
 		rows: []row{
 			{name: "idle-50k", unit: "bytes of Go memory a connection", figure: figures.bytesEach, goal: 1024, atMost: true, absolute: true},
 			{name: "idle-50k-cpu", unit: "ms CPU a second while idle", figure: figures.cpuMilliseconds, goal: 0, atMost: true, absolute: true},
-			{name: "idle-50k-held", unit: "connections", figure: figures.operations, goal: idleWanted, absolute: true},
 		},
 		ours:   idleRole("loops"),
 		theirs: idleRole("gnet"),
 	}
 }
 
-// idleRole runs a server and, in another process, its client. The server prints its port, and when told that the client has its connections,
-// how much memory it has. Its processor time is read from here: a process that looks at itself is not idle.
+// idleRole runs a server and, in another process, its client, and so many more of these pairs as it takes to hold all connections.
 func idleRole(engine string) func(*environment) (figures, error) {
 	return func(e *environment) (f figures, err error) {
-		server, err := e.child(role{Name: "idle", Engine: engine})
+		limit, err := raiseLimit()
 		if err != nil {
 			return f, err
 		}
-		toServer, err := server.StdinPipe()
-		if err != nil {
-			return f, err
+		var pairs []*idlePair
+		defer func() {
+			for _, p := range pairs {
+				err = errors.Join(err, p.stop())
+			}
+		}()
+		for held := 0; held < idleWanted; {
+			p := &idlePair{}
+			pairs = append(pairs, p)
+			n := min(limit, idleWanted-held)
+			of, err := p.start(e, engine, n)
+			if err != nil {
+				return f, err
+			}
+			f.Bytes += of.Bytes
+			held += n
 		}
-		fromServer, err := server.StdoutPipe()
-		if err != nil {
-			return f, err
-		}
-		if err := server.Start(); err != nil {
-			return f, err
-		}
-		lines := bufio.NewReader(fromServer)
-		port, err := lines.ReadString('\n')
-		if err == nil {
-			err = e.withIdlers(strings.TrimSpace(port), func(n string) error {
-				if _, err := io.WriteString(toServer, n); err != nil {
-					return err
-				}
-				if err := json.NewDecoder(lines).Decode(&f); err != nil {
-					return err
-				}
-				return e.watchIdle(server.Process.Pid, &f)
-			})
-		}
-		toServer.Close()
-		return f, errors.Join(err, server.Wait())
+		f.Operations = idleWanted
+		return f, e.watchIdle(pairs, &f)
 	}
+}
+
+// idlePair is a server and its client, both children.
+type idlePair struct {
+	server, client     *exec.Cmd
+	toServer, toClient io.Closer // their standard inputs, whose end they wait for
+}
+
+// start has a server hold n connections. Its figures say how much memory that takes.
+func (p *idlePair) start(e *environment, engine string, n int) (f figures, err error) {
+	server, err := e.child(role{Name: "idle", Engine: engine})
+	if err != nil {
+		return f, err
+	}
+	toServer, fromServer, err := begin(server)
+	if err != nil {
+		return f, err
+	}
+	p.server, p.toServer = server, toServer
+	port, err := fromServer.ReadString('\n')
+	if err != nil {
+		return f, err
+	}
+	client, err := e.child(role{Name: "idlers", File: strings.TrimSpace(port), Depth: n})
+	if err != nil {
+		return f, err
+	}
+	toClient, fromClient, err := begin(client)
+	if err != nil {
+		return f, err
+	}
+	p.client, p.toClient = client, toClient
+	held, err := fromClient.ReadString('\n')
+	if err != nil {
+		return f, err
+	}
+	if _, err := io.WriteString(toServer, held); err != nil {
+		return f, err
+	}
+	return f, json.NewDecoder(fromServer).Decode(&f)
+}
+
+// stop ends both, and says what was wrong with them.
+func (p *idlePair) stop() (err error) {
+	if p.client != nil {
+		p.toClient.Close()
+		err = p.client.Wait()
+	}
+	if p.server != nil {
+		p.toServer.Close()
+		err = errors.Join(err, p.server.Wait())
+	}
+	return err
+}
+
+// begin starts a child with pipes for what it reads and prints.
+func begin(child *exec.Cmd) (in io.WriteCloser, out *bufio.Reader, err error) {
+	in, err = child.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	stdout, err := child.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	return in, bufio.NewReader(stdout), child.Start()
 }
 
 const (
@@ -88,10 +146,10 @@ const (
 	restTries   = 25
 )
 
-// watchIdle measures the processor time of a process. Before that it waits until the process is at rest; of one that never is, it measures that.
-func (e *environment) watchIdle(pid int, f *figures) error {
+// watchIdle measures the processor time of the servers. Before that it waits until they are at rest; of those that never are, it measures that.
+func (e *environment) watchIdle(pairs []*idlePair, f *figures) error {
 	for range restTries {
-		busy, err := idleCPU(pid, restSeconds)
+		busy, err := idleCPU(pairs, restSeconds)
 		if err != nil {
 			return err
 		}
@@ -99,49 +157,33 @@ func (e *environment) watchIdle(pid int, f *figures) error {
 			break
 		}
 	}
-	busy, err := idleCPU(pid, e.seconds)
+	busy, err := idleCPU(pairs, e.seconds)
 	f.CPUSeconds, f.Seconds = busy.Seconds(), e.seconds
 	return err
 }
 
-// idleCPU is how much processor time a process takes in so many seconds.
-func idleCPU(pid int, seconds float64) (time.Duration, error) {
-	var before, after unix.Timespec
-	clock := int32(^pid<<3 | 2) // what clock_getcpuclockid(3) makes of it: to the nanosecond
-	if err := unix.ClockGettime(clock, &before); err != nil {
+// idleCPU is how much processor time the servers take in so many seconds. It is read from here: a process that looks at itself is not idle.
+func idleCPU(pairs []*idlePair, seconds float64) (used time.Duration, err error) {
+	look := func(sign time.Duration) error {
+		for _, p := range pairs {
+			var now unix.Timespec
+			clock := int32(^p.server.Process.Pid<<3 | 2) // what clock_getcpuclockid(3) makes of it: to the nanosecond
+			if err := unix.ClockGettime(clock, &now); err != nil {
+				return err
+			}
+			used += sign * time.Duration(now.Nano())
+		}
+		return nil
+	}
+	if err := look(-1); err != nil {
 		return 0, err
 	}
 	time.Sleep(time.Duration(seconds * 1e9)) // nothing is awaited: this is the idleness that is measured
-	err := unix.ClockGettime(clock, &after)
-	return time.Duration(after.Nano() - before.Nano()), err
+	err = look(1)
+	return used, err
 }
 
-// withIdlers runs f while a child holds connections to a port. F is told how many, in a line.
-func (e *environment) withIdlers(port string, f func(n string) error) error {
-	client, err := e.child(role{Name: "idlers", File: port})
-	if err != nil {
-		return err
-	}
-	stop, err := client.StdinPipe()
-	if err != nil {
-		return err
-	}
-	out, err := client.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := client.Start(); err != nil {
-		return err
-	}
-	n, err := bufio.NewReader(out).ReadString('\n')
-	if err == nil {
-		err = f(n)
-	}
-	stop.Close()
-	return errors.Join(err, client.Wait())
-}
-
-// raiseLimit has this process open as many descriptors as it may, and returns how many connections that allows.
+// raiseLimit has this process open as many descriptors as it may, and returns how many connections one process can hold.
 func raiseLimit() (connections int, err error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -150,6 +192,9 @@ func raiseLimit() (connections int, err error) {
 	limit.Cur = limit.Max
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, err
+	}
+	if limit.Max < 2*otherDescriptors {
+		return 0, fmt.Errorf("no more than %d descriptors a process", limit.Max)
 	}
 	return int(min(idleWanted, limit.Max-otherDescriptors)), nil
 }
@@ -196,24 +241,23 @@ func goMemory() uint64 {
 	return stats.Sys - stats.HeapReleased
 }
 
-// playIdlers opens connections to port r.File, sends a message on each and gets its echo, says how many there are, and holds them until its
-// standard input ends.
+// playIdlers opens r.Depth connections to port r.File, sends a message on each and gets its echo, says how many there are, and holds them until
+// its standard input ends.
 func playIdlers(r role) (figures, error) {
-	n, err := raiseLimit()
-	if err != nil {
+	if _, err := raiseLimit(); err != nil {
 		return figures{}, err
 	}
 	var port int
 	if _, err := fmt.Sscan(r.File, &port); err != nil {
 		return figures{}, err
 	}
-	for i := range n {
+	for i := range r.Depth {
 		if err := idler(port, byte(1+i/idlersPerAddress)); err != nil {
 			return figures{}, fmt.Errorf("connection %d: %w", i, err)
 		}
 	}
-	fmt.Println(n)
-	_, err = io.Copy(io.Discard, os.Stdin)
+	fmt.Println(r.Depth)
+	_, err := io.Copy(io.Discard, os.Stdin)
 	return figures{}, err
 }
 
