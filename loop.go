@@ -21,7 +21,8 @@ type loopState struct {
 	closed   bool // Close was called
 	released bool // Close is through: the driver is no more
 	live     int64
-	shots    int // calls of functions of multishot operations
+	waits    bool // in the driver's Wait, where start functions run (Overlapped)
+	shots    int  // calls of functions of multishot operations
 
 	// batch[next:n] came back and waits for its callback. The cursor is here and not in a variable of step, so that a
 	// callback may step (Do, Close): the inner step goes on where the outer one stands.
@@ -68,7 +69,9 @@ func (m *Manager) stepOwned(limit time.Duration) (ran int, err error) {
 	case limit < 0 || wait >= 0 && wait < limit:
 		limit = wait
 	}
+	l.waits = true
 	n, err := m.drv.Wait(l.batch, limit)
+	l.waits = false
 	if err != nil {
 		return ran, m.ownerError(err)
 	}

@@ -72,7 +72,7 @@ func (t *Timeout) Reset(d time.Duration) (wasPending bool) {
 	}
 	wasPending, earlier := ts.queue.Set(&t.timer, deadline)
 	ts.unlock()
-	if earlier && t.m.shared {
+	if earlier && (t.m.shared || t.m.loop.waits) {
 		t.m.poke() // the loop waits for a later one
 	}
 	return wasPending
