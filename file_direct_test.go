@@ -280,8 +280,8 @@ func TestFile_Warm(t *testing.T) {
 	})
 }
 
-// TestFile_DoesNotAllocate in the steady state, whichever way an operation takes.
-func TestFile_DoesNotAllocate(t *testing.T) {
+// TestFile_NoAllocations in the steady state, whichever way an operation takes.
+func TestFile_NoAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates, and makes sync.Pool forget at random")
 	}

@@ -52,6 +52,15 @@ func leftBehind(before map[string]string) error {
 	})
 }
 
+// lessUnderRace is how many of n a test does under the race detector, where each takes several times as long. ./test does all of them without
+// it: there every test that names this function or raceEnabled runs once more.
+func lessUnderRace(n int) int {
+	if raceEnabled {
+		return n / 5
+	}
+	return n
+}
+
 // eventually asks check until it has no objection any more, for as long as patience lasts, and returns its last one.
 func eventually(check func() error) error {
 	for end := time.Now().Add(patience); ; runtime.Gosched() {

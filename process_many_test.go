@@ -27,6 +27,7 @@ type manyCommand struct {
 func TestRunCmd_Many(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		total, atOnce := manyCount()
+		total = lessUnderRace(total)
 		if c.CallerDriven { // one goroutine runs them one after the other
 			total, atOnce = total/4, 1
 		}

@@ -511,10 +511,7 @@ func TestTimeout_EveryArmingEndsOnce(t *testing.T) {
 
 // TestTimeout_Many holds a million timeouts (less where scaled) at once, and lets all of them fire.
 func TestTimeout_Many(t *testing.T) {
-	many := scaled(1_000_000)
-	if raceEnabled {
-		many = 100_000
-	}
+	many := lessUnderRace(scaled(1_000_000))
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
 		rng := rand.New(rand.NewPCG(testSeed(t), 5))

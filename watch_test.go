@@ -741,7 +741,7 @@ func TestLaw1_WatchAtRandom(t *testing.T) {
 		const each = 10
 		m := open(t, c)
 		seed := testSeed(t)
-		n := signalsMost(t, 10_000)
+		n := signalsMost(t, lessUnderRace(10_000))
 		spots := make([]*spot, n)
 		for i := range spots {
 			s := &spot{bell: openSignal(t), heard: make(chan bool, 1)}

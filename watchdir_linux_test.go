@@ -463,8 +463,8 @@ func unprivilegedWatchChild() error {
 	return nil
 }
 
-// TestWatchDir_Allocations: an event costs its name and nothing else.
-func TestWatchDir_Allocations(t *testing.T) {
+// TestWatchDir_NoAllocations: an event costs its name and nothing else.
+func TestWatchDir_NoAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}

@@ -277,10 +277,7 @@ func churnDirs(dirs []string, name string, random *rand.Rand, breathe func()) ([
 
 // TestWatchDir_Replay: what is known by the events is what there is, after 100,000 files were made, renamed and removed.
 func TestWatchDir_Replay(t *testing.T) {
-	files := watchedFiles
-	if raceEnabled {
-		files /= 4 // ./test has the others too, without the race detector
-	}
+	files := lessUnderRace(watchedFiles)
 	forEach(t, func(t *testing.T, c Config) {
 		dir := quickDir(t)
 		r := replayDuring(t, open(t, c), dir, func(breathe func()) { churn(t, dir, files, breathe) })
