@@ -2,7 +2,6 @@ package ringport
 
 import (
 	"io"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/ringport/ringport/internal/arrival"
@@ -191,13 +190,9 @@ func (f *File) receiveArrived(s *arrival.Socket, p []byte) (n int, err error) {
 // awaitArrival waits until there is something to receive, until the file or the manager is closed, the read deadline passes or the view's
 // context ends.
 func (f *File) awaitArrival(s *arrival.Socket) error {
-	m := f.m
-	if m.live.Add(1)&closedBit != 0 {
-		s.End(ErrManagerClosed)
-	} else if err := f.over("read", reading); err != nil { // it came before end could see that this waits
+	if err := f.over("read", reading); err != nil { // it came before who ends reads could see that this one waits
 		s.End(err.(*OpError).Err)
 	}
-	m.count(&m.counters.started[driver.Recv])
 	var err error
 	if f.ctx == nil {
 		err = <-s.Woken()
@@ -209,13 +204,12 @@ func (f *File) awaitArrival(s *arrival.Socket) error {
 			err = <-s.Woken()
 		}
 	}
-	if err != nil {
-		m.count(&m.counters.canceled[driver.Recv])
-		m.count(&m.counters.completed[driver.Recv])
-	} else {
-		atomic.AddInt64(&m.counters.started[driver.Recv], -1) // it was in flight; the receive that comes now is counted
+	if err != nil { // else the receive that comes now is counted
+		c := &f.m.counters
+		f.m.count(&c.started[driver.Recv])
+		f.m.count(&c.canceled[driver.Recv])
+		f.m.count(&c.completed[driver.Recv])
 	}
-	m.leave()
 	return err
 }
 

@@ -54,7 +54,11 @@ func (m *Manager) Stats() Stats {
 	for k := range driver.KindCount {
 		// Completed before started, so that what is in flight never shows negative.
 		completed := atomic.LoadInt64(&m.counters.completed[k])
-		if n := atomic.LoadInt64(&m.counters.started[k]) - completed; n > 0 {
+		n := atomic.LoadInt64(&m.counters.started[k]) - completed
+		if k == driver.Recv {
+			n += int64(m.arrivals.Waiting())
+		}
+		if n > 0 {
 			s.InFlight += n
 			s.InFlightByKind[k.String()] = n
 		}

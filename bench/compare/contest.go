@@ -30,7 +30,6 @@ func (f figures) cpuMicroseconds() float64 { return f.CPUSeconds * 1e6 / f.Opera
 func (f figures) nanoseconds() float64     { return f.Seconds * 1e9 / f.Operations }
 func (f figures) seconds() float64         { return f.Seconds }
 func (f figures) missed() float64          { return f.Missed }
-func (f figures) operations() float64      { return f.Operations }
 func (f figures) bytesEach() float64       { return math.Round(f.Bytes / f.Operations) }
 
 // cpuMilliseconds is how busy the processor was, in whole milliseconds a second: Go's runtime has something to do now and then.

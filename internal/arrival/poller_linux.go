@@ -78,7 +78,19 @@ func (p *Poller) End(cause error) {
 	}
 }
 
-// Close ends all registrations. Nobody may be waiting any more.
+// Waiting is how many readers wait.
+func (p *Poller) Waiting() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sockets {
+		if s != nil && s.Waits() {
+			n++
+		}
+	}
+	return n
+}
+
+// Close ends all registrations. Nobody may be waiting any more, and whoever waits later is woken by nothing.
 func (p *Poller) Close() {
 	p.mu.Lock()
 	p.closed, p.sockets = true, nil

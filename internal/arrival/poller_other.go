@@ -16,5 +16,8 @@ func (p *Poller) Remove(fd int) {}
 // End finds nobody who waits.
 func (p *Poller) End(cause error) {}
 
+// Waiting is 0: nobody waits.
+func (p *Poller) Waiting() int { return 0 }
+
 // Close has nothing to end.
 func (p *Poller) Close() {}
