@@ -63,9 +63,12 @@ func lessUnderRace(n int) int {
 
 // eventually asks check until it has no objection any more, for as long as patience lasts, and returns its last one.
 func eventually(check func() error) error {
-	for end := time.Now().Add(patience); ; runtime.Gosched() {
+	for asked, end := 0, time.Now().Add(patience); ; asked++ {
 		if err := check(); err == nil || time.Now().After(end) {
 			return err
+		}
+		if runtime.Gosched(); asked > 100 {
+			<-time.After(time.Millisecond) // the processor is for what is awaited, which may be another process
 		}
 	}
 }

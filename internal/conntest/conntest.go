@@ -57,9 +57,12 @@ func leftBehind(before, now []string) error {
 
 // Eventually asks check until it has no objection any more, for as long as patience lasts, and returns its last one.
 func Eventually(check func() error) error {
-	for end := time.Now().Add(Patience); ; runtime.Gosched() {
+	for asked, end := 0, time.Now().Add(Patience); ; asked++ {
 		if err := check(); err == nil || time.Now().After(end) {
 			return err
+		}
+		if runtime.Gosched(); asked > 100 {
+			<-time.After(time.Millisecond) // the processor is for what is awaited, which may be another process
 		}
 	}
 }
