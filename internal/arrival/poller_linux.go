@@ -4,24 +4,21 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/epoll"
 )
 
-// Poller watches sockets. The zero value has opened nothing yet. Its epoll descriptor sits in the Go runtime's own poller, so that waiting
-// costs a goroutine but no thread.
+// Poller watches sockets. The zero value has opened nothing yet.
 type Poller struct {
-	mu      sync.Mutex // over what follows, but for what the goroutine of run alone uses
-	fd      int
-	file    *os.File // nil: not open
+	mu      sync.Mutex      // over what follows, but for woken
+	epoll   *epoll.Instance // nil: not open
 	closed  bool
 	sockets []*Socket // by descriptor
 	ended   chan struct{}
 
-	conn   syscall.RawConn
-	events [256]unix.EpollEvent
-	woken  []*Socket
+	woken []*Socket // wake's
 }
 
 // events that are waited for. What is urgent is asked for because a receive stops short of it.
@@ -40,7 +37,7 @@ func (p *Poller) Add(fd int) (*Socket, error) {
 	if p.closed {
 		return nil, os.ErrClosed
 	}
-	if p.file == nil {
+	if p.epoll == nil {
 		if err := p.open(); err != nil {
 			return nil, err
 		}
@@ -49,7 +46,7 @@ func (p *Poller) Add(fd int) (*Socket, error) {
 		p.sockets = append(p.sockets, nil)
 	}
 	s := newSocket(protocol == unix.IPPROTO_TCP)
-	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}); err != nil {
+	if err := p.epoll.Control(unix.EPOLL_CTL_ADD, fd, events); err != nil {
 		return nil, err
 	}
 	p.sockets[fd] = s
@@ -64,7 +61,7 @@ func (p *Poller) Remove(fd int) {
 		return
 	}
 	p.sockets[fd] = nil
-	unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
+	p.epoll.Control(unix.EPOLL_CTL_DEL, fd, 0)
 }
 
 // End ends the waits of all readers.
@@ -94,45 +91,30 @@ func (p *Poller) Waiting() (n int) {
 func (p *Poller) Close() {
 	p.mu.Lock()
 	p.closed, p.sockets = true, nil
-	file := p.file
+	e := p.epoll
 	p.mu.Unlock()
-	if file != nil {
-		file.Close()
+	if e != nil {
+		e.Close()
 		<-p.ended
 	}
 }
 
 func (p *Poller) open() error {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	e, err := epoll.Open()
 	if err != nil {
 		return err
 	}
-	// os.NewFile hands only non-blocking descriptors to the runtime's poller. The flag means nothing to epoll.
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return err
-	}
-	file := os.NewFile(uintptr(fd), "epoll")
-	if p.conn, err = file.SyscallConn(); err != nil {
-		file.Close()
-		return err
-	}
-	p.fd, p.file, p.ended = fd, file, make(chan struct{})
-	go p.run()
+	p.epoll, p.ended = e, make(chan struct{})
+	go p.run(e)
 	return nil
 }
 
 // run wakes readers until Close.
-func (p *Poller) run() {
+func (p *Poller) run(e *epoll.Instance) {
 	defer close(p.ended)
-	n := 0
-	look := func(uintptr) bool {
-		got, err := unix.EpollWait(p.fd, p.events[:], 0)
-		n = max(got, 0)
-		return n > 0 || err == unix.EINTR
-	}
-	for p.conn.Read(look) == nil {
-		p.wake(p.events[:n])
+	events := make([]unix.EpollEvent, 256)
+	for n, ok := e.Wait(events); ok; n, ok = e.Wait(events) {
+		p.wake(events[:n])
 		runtime.Gosched() // those that are woken run first, and more arrives meanwhile: fewer looks, and fewer in vain
 	}
 }

@@ -1,0 +1,96 @@
+package epoll
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func open(t *testing.T) *Instance {
+	t.Helper()
+	e, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+func pipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return r, w
+}
+
+// descriptor is f's, without what Fd does to it.
+func descriptor(t *testing.T, f *os.File) (fd int) {
+	t.Helper()
+	c, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Control(func(d uintptr) { fd = int(d) }); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// TestWait: a wait that begins before anything happens sees it, and needs no memory.
+func TestWait(t *testing.T) {
+	e := open(t)
+	r, w := pipe(t)
+	fd := descriptor(t, r)
+	if err := e.Control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN|unix.EPOLLET&(1<<32-1)); err != nil {
+		t.Fatal(err)
+	}
+	waiting, events := make(chan struct{}), make([]unix.EpollEvent, 4)
+	go func() {
+		<-waiting
+		w.Write([]byte("x"))
+	}()
+	close(waiting)
+	n, ok := 0, true
+	for n == 0 && ok {
+		n, ok = e.Wait(events)
+	}
+	if n != 1 || !ok || int(events[0].Fd) != fd || events[0].Events != unix.EPOLLIN {
+		t.Errorf("%d, %v, %+v", n, ok, events[:n])
+	}
+	x := []byte("x")
+	if n := testing.AllocsPerRun(100, func() {
+		w.Write(x)
+		e.Wait(events)
+	}); n != 0 {
+		t.Errorf("%v allocations a wait", n)
+	}
+	if err := e.Control(unix.EPOLL_CTL_DEL, fd, 0); err != nil {
+		t.Error(err)
+	}
+	if err := e.Control(unix.EPOLL_CTL_MOD, fd, unix.EPOLLIN); err != unix.ENOENT {
+		t.Errorf("a registration that was removed: %v", err)
+	}
+}
+
+// TestClose ends a wait, and those that come later.
+func TestClose(t *testing.T) {
+	e := open(t)
+	ended := make(chan bool)
+	go func() {
+		for ok := true; ok; {
+			_, ok = e.Wait(make([]unix.EpollEvent, 1))
+		}
+		_, ok := e.Wait(make([]unix.EpollEvent, 1))
+		ended <- ok
+	}()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if <-ended {
+		t.Error("a wait after Close")
+	}
+}
