@@ -205,10 +205,8 @@ func (f *File) awaitArrival(s *arrival.Socket) error {
 		}
 	}
 	if err != nil { // else the receive that comes now is counted
-		c := &f.m.counters
-		f.m.count(&c.started[driver.Recv])
-		f.m.count(&c.canceled[driver.Recv])
-		f.m.count(&c.completed[driver.Recv])
+		f.m.ofFiles.Add(1) // not as begun and completed: Close does not wait for this, and who asks after it would see it in flight
+		f.m.count(&f.m.counters.canceled[driver.Recv])
 	}
 	return err
 }

@@ -69,9 +69,10 @@ func (m *Manager) stepOwned(limit time.Duration) (ran int, err error) {
 	case limit < 0 || wait >= 0 && wait < limit:
 		limit = wait
 	}
+	outer := l.waits // a start function may step
 	l.waits = true
 	n, err := m.drv.Wait(l.batch, limit)
-	l.waits = false
+	l.waits = outer
 	if err != nil {
 		return ran, m.ownerError(err)
 	}

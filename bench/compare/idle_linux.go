@@ -71,7 +71,8 @@ func idleRole(engine string) func(*environment) (figures, error) {
 			held += n
 		}
 		f.Operations = idleWanted
-		return f, e.watchIdle(pairs, &f)
+		err = e.watchIdle(pairs, &f)
+		return f, err
 	}
 }
 
@@ -112,7 +113,8 @@ func (p *idlePair) start(e *environment, engine string, n int) (f figures, err e
 	if _, err := io.WriteString(toServer, held); err != nil {
 		return f, err
 	}
-	return f, json.NewDecoder(fromServer).Decode(&f)
+	err = json.NewDecoder(fromServer).Decode(&f)
+	return f, err
 }
 
 // stop ends both, and says what was wrong with them.
@@ -193,7 +195,7 @@ func raiseLimit() (connections int, err error) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, err
 	}
-	if limit.Max < 2*otherDescriptors {
+	if limit.Max < 4*otherDescriptors {
 		return 0, fmt.Errorf("no more than %d descriptors a process", limit.Max)
 	}
 	return int(min(idleWanted, limit.Max-otherDescriptors)), nil

@@ -87,7 +87,7 @@ func (p *Poller) Waiting() (n int) {
 	return n
 }
 
-// Close ends all registrations. Nobody may be waiting any more, and whoever waits later is woken by nothing.
+// Close ends all registrations. Nobody may be waiting any more, and whoever begins to later must End that himself: no edge does.
 func (p *Poller) Close() {
 	p.mu.Lock()
 	p.closed, p.sockets = true, nil
