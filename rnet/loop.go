@@ -18,16 +18,30 @@ import (
 )
 
 // Handler is what a loop calls about its connections, each always from the same goroutine, that of its loop, so that a handler needs no lock for
-// what belongs to a connection. It must not block: all connections of the loop wait meanwhile.
+// what belongs to a connection. It must not block: all connections of the loop wait meanwhile. One that panics ends the program. A handler may
+// have the methods of [EOFHandler] and [DrainHandler] as well.
 type Handler interface {
 	// OnOpen is called first, when a connection has been accepted.
 	OnOpen(c *LoopConn)
 	// OnData is called with what has been received. The data is borrowed: it is valid until OnData returns.
 	OnData(c *LoopConn, data []byte)
-	// OnClose is called last: after io.EOF when the peer has ended the stream and all that was to be written is, net.ErrClosed when the
+	// OnClose is called last: after io.EOF when the peer has ended its stream and all that was written until then is sent, net.ErrClosed when the
 	// connection was closed on this side, os.ErrDeadlineExceeded after its timeout, what Loops.Wait says when the loops end, or another
-	// error. The connection's addresses can still be had.
+	// error, as it is and not in a *net.OpError. The connection's addresses can still be had.
 	OnClose(c *LoopConn, err error)
+}
+
+// EOFHandler is a [Handler] whose connections go on when the peer has ended its stream (half close, shutdown(2)): for answers that come later, by
+// way of [LoopConn.Post]. Such a connection lasts until its Close, its timeout, or an error of what is written.
+type EOFHandler interface {
+	// OnEOF is called after the last OnData, once.
+	OnEOF(c *LoopConn)
+}
+
+// DrainHandler is a [Handler] that is told when what it has written is sent, so that it can go on with a long answer piece by piece.
+type DrainHandler interface {
+	// OnDrained is called when Pending has become 0, unless the connection has ended.
+	OnDrained(c *LoopConn)
 }
 
 // LoopConfig says how loops are run. The zero LoopConfig is a good one.
@@ -37,7 +51,9 @@ type LoopConfig struct {
 	Buffers     int
 	BufferBytes int
 	// MaxPendingBytes is how much may wait to be sent on a connection before no more is received on it; zero: 256 KiB. So a peer that sends and
-	// does not read finds out, and the memory for it stays bounded if a handler writes no more than in proportion to what it reads.
+	// does not read finds out, and the memory for it stays bounded if a handler writes no more than in proportion to what it reads. What the
+	// system had received already still comes. Write takes more all the same: who sends what nobody has asked for looks at Pending, and goes
+	// on in OnDrained.
 	MaxPendingBytes int
 	Backend         string // see ringport.Config
 }
@@ -70,6 +86,8 @@ func (c *LoopConfig) complete() error {
 type Loops struct {
 	config  LoopConfig
 	handler Handler
+	eof     EOFHandler   // the handler; nil: it has no OnEOF
+	drain   DrainHandler // the handler; nil: it has no OnDrained
 	network string
 	addr    net.Addr
 	divides bool   // one loop accepts for all, and hands connections over
@@ -83,7 +101,7 @@ type Loops struct {
 }
 
 // ServeLoops listens on a network and an address, as [Listen] does, and calls h about the connections, until ctx ends or [Loops.Close] is
-// called. An error means that nobody listens. Where the system divides connections among listeners (Linux, TCP) each loop has its own; elsewhere the first one accepts for all.
+// called. An error means that nobody listens. It is for servers, and without TLS; for these there is [Conn]. Where the system divides connections among listeners (Linux, TCP) each loop has its own; elsewhere the first one accepts for all.
 func ServeLoops(ctx context.Context, network, address string, h Handler, config LoopConfig) (*Loops, error) {
 	if h == nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: ringport.ErrNilCallback}
@@ -92,6 +110,8 @@ func ServeLoops(ctx context.Context, network, address string, h Handler, config 
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
 	ls := &Loops{config: config, handler: h, network: network}
+	ls.eof, _ = h.(EOFHandler)
+	ls.drain, _ = h.(DrainHandler)
 	shared := portsAreShared && !isUnix(network) && ls.config.Loops > 1
 	ls.divides = !shared && ls.config.Loops > 1
 	for i := range ls.config.Loops {

@@ -25,6 +25,7 @@ type LoopConn struct {
 	flush     bool              // it has ended, but what waits is still to be sent
 	receiving bool              // in is in flight
 	paused    bool              // by Pause
+	eof       bool              // OnEOF was called
 	closed    bool              // OnClose was called
 	gone      bool              // the handle may be somebody else's
 }
@@ -138,6 +139,9 @@ func (c *LoopConn) onSent(op *ringport.Op) {
 		c.send()
 	default:
 		c.release()
+		if d := c.l.of.drain; d != nil && c.ended == nil {
+			d.OnDrained(c)
+		}
 	}
 	c.receive()
 	c.finish()
@@ -145,7 +149,7 @@ func (c *LoopConn) onSent(op *ringport.Op) {
 
 // receive begins to receive, unless it does, or may not.
 func (c *LoopConn) receive() {
-	if c.receiving || c.paused || c.ended != nil || c.crowded() {
+	if c.receiving || c.paused || c.eof || c.ended != nil || c.crowded() {
 		return
 	}
 	c.in = ringport.RecvMany(c.h, c.l.bufs, 0)
@@ -164,9 +168,7 @@ func (c *LoopConn) onData(op *ringport.Op) {
 		c.receiving = false
 		switch _, err := op.Result(); {
 		case err == io.EOF:
-			if c.ended == nil {
-				c.ended, c.flush = io.EOF, true
-			}
+			c.onEOF()
 		case err != nil && !errors.Is(err, ringport.ErrCanceled):
 			c.fail(err)
 		}
@@ -175,7 +177,20 @@ func (c *LoopConn) onData(op *ringport.Op) {
 	c.finish()
 }
 
-// Pause has nothing received until Resume; what the system had received already still comes.
+// onEOF is the end of the peer's stream.
+func (c *LoopConn) onEOF() {
+	switch h := c.l.of.eof; {
+	case c.ended != nil:
+	case h == nil:
+		c.ended, c.flush = io.EOF, true
+	default:
+		c.eof = true
+		h.OnEOF(c)
+	}
+}
+
+// Pause has nothing received until Resume; what the system had received already still comes. The end of the stream is not noticed either: a
+// timeout ends who has left meanwhile.
 func (c *LoopConn) Pause() {
 	c.paused = true
 	if c.receiving {
@@ -204,7 +219,8 @@ func (c *LoopConn) SetTimeout(d time.Duration) {
 	}
 }
 
-// Close ends the connection: OnData is not called any more, and OnClose is when all that was written is sent.
+// Close ends the connection: OnData is not called any more, and OnClose is when all that was written is sent. A peer that does not read holds
+// that up until a timeout, which may be set after Close too.
 func (c *LoopConn) Close() {
 	if c.ended == nil {
 		c.ended, c.flush = net.ErrClosed, true
@@ -255,7 +271,8 @@ func (c *LoopConn) finish() {
 	c.l.closeHandle(c.h)
 }
 
-// Post has f run by the connection's loop, between two functions of its handler, and reports whether it will be. Any goroutine may call it.
+// Post has f run by the connection's loop, between two functions of its handler, and reports whether it will be. Any goroutine may call it. F
+// may run after OnClose, and finds then that Write fails.
 func (c *LoopConn) Post(f func()) bool { return c.l.post(f) }
 
 // LocalAddr is this side's address, nil when OnClose has returned.

@@ -46,12 +46,12 @@ func (h *handlerFuncs) OnClose(c *LoopConn, err error) {
 func echo(c *LoopConn, data []byte) { c.Write(data) }
 
 // forLoops runs f with each backend, network and number of loops.
-func forLoops(t *testing.T, f func(t *testing.T, serve func(h *handlerFuncs, config LoopConfig) *Loops)) {
+func forLoops(t *testing.T, f func(t *testing.T, serve func(h Handler, config LoopConfig) *Loops)) {
 	for _, backend := range backendsHere(t) {
 		for _, network := range networks {
 			for _, n := range []int{1, 3} {
 				t.Run(fmt.Sprintf("%s/%s/%d", backend, network, n), func(t *testing.T) {
-					f(t, func(h *handlerFuncs, config LoopConfig) *Loops {
+					f(t, func(h Handler, config LoopConfig) *Loops {
 						address := "127.0.0.1:0"
 						if network == "unix" {
 							dir, err := os.MkdirTemp("", "rp")
@@ -94,7 +94,7 @@ func dial(t *testing.T, ls *Loops) net.Conn {
 
 // TestLoops_Echo: many connections, each with its own bytes, in order, and an end for each.
 func TestLoops_Echo(t *testing.T) {
-	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
 		var opened, closed atomic.Int64
 		closedConns := make(chan *LoopConn, 100)
 		ls := serve(&handlerFuncs{
@@ -166,7 +166,7 @@ func closeWrite(c net.Conn) { c.(interface{ CloseWrite() error }).CloseWrite() }
 // TestLoops_FewBuffers: a loop that has less buffers than there is to receive at once, since its handler takes its time, loses nothing, mixes up nothing and
 // forgets nobody.
 func TestLoops_FewBuffers(t *testing.T) {
-	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
 		const (
 			conns = 12
 			size  = 24 << 10 // which a socket holds that nobody reads
@@ -209,7 +209,7 @@ func TestLoops_FewBuffers(t *testing.T) {
 
 // TestLoops_Close: what was written before Close arrives, nothing is received after it, and OnClose is the last word.
 func TestLoops_Close(t *testing.T) {
-	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
 		closed := make(chan error, 1)
 		answer := bytes.Repeat([]byte("answer"), 1<<16)
 		ls := serve(&handlerFuncs{
@@ -240,7 +240,7 @@ func TestLoops_Close(t *testing.T) {
 
 // TestLoops_CloseInOnOpen and by Post, from another goroutine.
 func TestLoops_CloseElsewhere(t *testing.T) {
-	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
 		closed := make(chan error, 1)
 		conns := make(chan *LoopConn, 1)
 		var turn atomic.Int32
@@ -279,7 +279,7 @@ func TestLoops_CloseElsewhere(t *testing.T) {
 
 // TestLoops_BackPressure: of a peer that sends and does not read no more is received than fits into the queue; and nothing is lost of it.
 func TestLoops_BackPressure(t *testing.T) {
-	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
 		const limit = 64 << 10
 		var most atomic.Int64
 		ls := serve(&handlerFuncs{data: func(c *LoopConn, data []byte) {
@@ -317,7 +317,7 @@ func TestLoops_BackPressure(t *testing.T) {
 
 // TestLoops_Timeout: a silent connection ends; one that says something in time does not.
 func TestLoops_Timeout(t *testing.T) {
-	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
 		closed := make(chan error, 2)
 		ls := serve(&handlerFuncs{
 			open: func(c *LoopConn) { c.SetTimeout(time.Millisecond) },
@@ -360,7 +360,7 @@ func TestLoops_Reset(t *testing.T) {
 
 // TestLoops_PauseResume: nothing is delivered in between, and nothing is lost.
 func TestLoops_PauseResume(t *testing.T) {
-	forLoops(t, func(t *testing.T, serve func(*handlerFuncs, LoopConfig) *Loops) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
 		ls := serve(&handlerFuncs{data: func(c *LoopConn, data []byte) {
 			c.Write(data)
 			c.Pause()
@@ -372,6 +372,98 @@ func TestLoops_PauseResume(t *testing.T) {
 		in := make([]byte, len(out))
 		if _, err := io.ReadFull(c, in); err != nil || !bytes.Equal(in, out) {
 			t.Errorf("%q, %v", in, err)
+		}
+	})
+}
+
+// laterHandler answers when the peer has ended its stream, from another goroutine.
+type laterHandler struct {
+	handlerFuncs
+	eofs atomic.Int64
+}
+
+func (h *laterHandler) OnEOF(c *LoopConn) {
+	h.eofs.Add(1)
+	go c.Post(func() {
+		c.Write([]byte(" and the answer"))
+		c.Close()
+	})
+}
+
+// TestLoops_EOF: a peer that has ended its stream gets what it is answered later.
+func TestLoops_EOF(t *testing.T) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
+		closed := make(chan error, 1)
+		h := &laterHandler{handlerFuncs: handlerFuncs{data: echo, close: func(c *LoopConn, err error) { closed <- err }}}
+		c := dial(t, serve(h, LoopConfig{}))
+		if _, err := io.WriteString(c, "question"); err != nil {
+			t.Fatal(err)
+		}
+		closeWrite(c)
+		if got, err := io.ReadAll(c); string(got) != "question and the answer" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		if err := <-closed; err != net.ErrClosed || h.eofs.Load() != 1 {
+			t.Errorf("%v, %d ends", err, h.eofs.Load())
+		}
+	})
+}
+
+// TestLoops_EOFThenEnd: a connection whose peer has ended its stream ends with the loops, as all do.
+func TestLoops_EOFThenEnd(t *testing.T) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
+		ended, closed := make(chan bool, 1), make(chan error, 1)
+		ls := serve(eofHandler{&handlerFuncs{close: func(c *LoopConn, err error) { closed <- err }}, ended}, LoopConfig{})
+		closeWrite(dial(t, ls))
+		<-ended
+		ls.Close()
+		if err := <-closed; err != net.ErrClosed {
+			t.Error(err)
+		}
+	})
+}
+
+// eofHandler says that a peer has ended its stream, and keeps the connection.
+type eofHandler struct {
+	*handlerFuncs
+	ended chan bool
+}
+
+func (h eofHandler) OnEOF(*LoopConn) { h.ended <- true }
+
+// pieceHandler sends pieces, each when the one before is sent.
+type pieceHandler struct {
+	handlerFuncs
+	piece []byte
+	n     int
+	most  atomic.Int64
+}
+
+func (h *pieceHandler) OnOpen(c *LoopConn) { h.next(c) }
+
+func (h *pieceHandler) OnDrained(c *LoopConn) { h.next(c) }
+
+func (h *pieceHandler) next(c *LoopConn) {
+	sent, _ := c.Data.(int)
+	if sent == h.n {
+		c.Close()
+		return
+	}
+	c.Data = sent + 1
+	c.Write(h.piece)
+	h.most.Store(max(h.most.Load(), int64(c.Pending())))
+}
+
+// TestLoops_Drained: a long answer goes out piece by piece, and never more than one waits.
+func TestLoops_Drained(t *testing.T) {
+	forLoops(t, func(t *testing.T, serve func(Handler, LoopConfig) *Loops) {
+		h := &pieceHandler{piece: bytes.Repeat([]byte("0123456789abcdef"), 1<<12), n: 50}
+		got, err := io.ReadAll(dial(t, serve(h, LoopConfig{})))
+		if !bytes.Equal(got, bytes.Repeat(h.piece, h.n)) || err != nil {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		if most := h.most.Load(); most != int64(len(h.piece)) {
+			t.Errorf("%d bytes waited", most)
 		}
 	})
 }
