@@ -190,7 +190,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return http.StatusForbidden
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG),
+		errors.Is(err, syscall.ELOOP): // a link to itself
 		return http.StatusNotFound
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusGatewayTimeout

@@ -2,6 +2,7 @@ package main
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -22,9 +23,10 @@ import (
 
 // site is a folder that is handed out. Names are resolved in an os.Root, which no link and no ".." leaves.
 type site struct {
-	root *os.Root
-	m    *ringport.Manager
-	o    serveOptions
+	root    *os.Root
+	outside error // what root says of a name that leads out of it
+	m       *ringport.Manager
+	o       serveOptions
 }
 
 func openSite(dir string, o serveOptions) (*site, error) {
@@ -37,7 +39,8 @@ func openSite(dir string, o serveOptions) (*site, error) {
 		root.Close()
 		return nil, err
 	}
-	return &site{root: root, m: m, o: o}, nil
+	_, err = root.Lstat("..") // os has no name for this error
+	return &site{root: root, outside: errors.Unwrap(err), m: m, o: o}, nil
 }
 
 func (s *site) close() { s.root.Close() }
@@ -95,14 +98,14 @@ func (s *site) open(name string) (*os.File, fs.FileInfo, error) {
 	refused := &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
 	info, err := s.root.Stat(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, s.withoutOutside(err)
 	}
 	if !info.Mode().IsRegular() && !info.IsDir() {
 		return nil, nil, refused
 	}
 	f, err := s.root.OpenFile(name, os.O_RDONLY|openWithoutWaiting, 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, s.withoutOutside(err)
 	}
 	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() && !info.IsDir() { // it was replaced meanwhile
 		err = refused
@@ -112,6 +115,14 @@ func (s *site) open(name string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	return f, info, nil
+}
+
+// withoutOutside is err, but a link that leads out is nothing: nobody shall learn what there is outside.
+func (s *site) withoutOutside(err error) error {
+	if errors.Is(err, s.outside) {
+		return fs.ErrNotExist
+	}
+	return err
 }
 
 // serveFile hands out a file, read by the manager: the end of the request ends what waits.

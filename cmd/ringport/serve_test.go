@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -206,6 +207,36 @@ func TestServe_StaysInside(t *testing.T) {
 	}
 	if resp, _ := get(t, "GET", s.base+".hidden"); resp.StatusCode != 200 {
 		t.Errorf("hidden: %d", resp.StatusCode)
+	}
+}
+
+// TestServe_LinksToNothing: nothing tells a link that leads out, or nowhere, from a missing file.
+func TestServe_LinksToNothing(t *testing.T) {
+	dir, _ := siteFolder(t)
+	links := map[string]string{"out": "../secret.txt", "absolute": filepath.Join(dir, "..", "secret.txt"), "folder": "..", "dangling": "none",
+		"danglingOut": "../none", "itself": "itself", "deep/out": "../../secret.txt"}
+	if err := os.Mkdir(filepath.Join(dir, "deep"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range links {
+		full := filepath.Join(dir, filepath.FromSlash(name))
+		err := os.Symlink(filepath.FromSlash(to), full)
+		if err == nil {
+			_, err = os.Readlink(full) // Wine says that it has made one, and has not
+		}
+		if err != nil {
+			t.Skipf("without links: %v", err)
+		}
+	}
+	s := startServing(t, dir, serveOptions{})
+	missing, missingBody := get(t, "GET", s.base+"missing")
+	missing.Header.Del("Date")
+	for _, path := range []string{"out", "absolute", "folder", "folder/", "folder/secret.txt", "dangling", "danglingOut", "itself", "itself/x", "deep/out"} {
+		resp, body := get(t, "GET", s.base+path)
+		resp.Header.Del("Date")
+		if resp.StatusCode != 404 || !bytes.Equal(body, missingBody) || !reflect.DeepEqual(resp.Header, missing.Header) {
+			t.Errorf("%s: %d %v %q, a missing file: %v %q", path, resp.StatusCode, resp.Header, body, missing.Header, missingBody)
+		}
 	}
 }
 
