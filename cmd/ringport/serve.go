@@ -52,13 +52,13 @@ func newServeCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&o.address, "address", "a", "localhost:8080", "where to listen: HOST:PORT; without a host on all addresses; port 0 is any")
+	flags.StringVarP(&o.address, "address", "a", "localhost:8080", "where to listen: HOST:PORT; localhost is 127.0.0.1 alone, not ::1; without a host on all addresses; port 0 is any")
 	flags.StringVar(&o.cert, "cert", "", "file with the certificate, for HTTPS")
 	flags.StringVar(&o.key, "key", "", "file with the certificate's key")
 	flags.DurationVar(&o.grace, "grace", 10*time.Second, "how long requests may go on when the server ends")
 	flags.BoolVar(&o.hidden, "hidden", false, "hand out what has a name that begins with a dot, too")
 	flags.BoolVar(&o.noList, "no-list", false, "don't list folders")
-	flags.BoolVarP(&o.quiet, "quiet", "q", false, "write no line a request")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "write a line of those requests only that the server fails to answer (5xx)")
 	return cmd
 }
 
@@ -77,17 +77,13 @@ func runServe(ctx context.Context, dir string, o serveOptions, stdout, stderr io
 		return err
 	}
 	defer site.close()
-	level := slog.LevelInfo
-	if o.quiet {
-		level = slog.LevelWarn
-	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	compress, err := gzhttp.NewWrapper(gzhttp.EnableZstd(true), gzhttp.SuffixETag(compressedSuffix))
+	log := newServeLog(stderr, o.quiet)
+	handler, err := serveHandler(log, site)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{
-		Handler:           logged(log, compress(site)),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -131,21 +127,46 @@ func runServe(ctx context.Context, dir string, o serveOptions, stdout, stderr io
 	return context.Cause(ctx)
 }
 
+func newServeLog(w io.Writer, quiet bool) *slog.Logger {
+	level := slog.LevelInfo
+	if quiet {
+		level = slog.LevelWarn
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// serveHandler is what hands out files, with what there is around it.
+func serveHandler(log *slog.Logger, files http.Handler) (http.Handler, error) {
+	compress, err := gzhttp.NewWrapper(gzhttp.EnableZstd(true), gzhttp.SuffixETag(compressedSuffix))
+	if err != nil {
+		return nil, err
+	}
+	return logged(log, compress(files)), nil
+}
+
 // compressedSuffix ends the entity tag of what is sent compressed, which is another entity; gzhttp adds how.
 const compressedSuffix = "-compressed"
 
 var compressedTag = regexp.MustCompile(compressedSuffix + `(-[a-z]+)?"`)
 
-// logged writes a line a request.
+// reasonKey is where a request's context has the *error that is the reason of its answer: what writes the answer is wrapped by the compression.
+type reasonKey struct{}
+
+// logged writes a line a request: an error with the reason if the server has failed.
 func logged(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		c := &counted{ResponseWriter: w}
+		var reason error
 		defer func() {
-			log.Info("request", "from", r.RemoteAddr, "method", r.Method, "path", r.URL.EscapedPath(), "range", r.Header.Get("Range"),
-				"status", c.status, "bytes", c.bytes, "took", time.Since(start).Round(time.Microsecond))
+			level, line := slog.LevelInfo, []any{"from", r.RemoteAddr, "method", r.Method, "path", r.URL.EscapedPath(), "range", r.Header.Get("Range"),
+				"status", c.status, "bytes", c.bytes, "took", time.Since(start).Round(time.Microsecond)}
+			if c.status >= 500 {
+				level, line = slog.LevelError, append(line, "error", reason)
+			}
+			log.Log(r.Context(), level, "request", line...)
 		}()
-		next.ServeHTTP(c, r)
+		next.ServeHTTP(c, r.WithContext(context.WithValue(r.Context(), reasonKey{}, &reason)))
 	})
 }
 

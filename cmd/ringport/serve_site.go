@@ -47,6 +47,7 @@ func (s *site) close() { s.root.Close() }
 
 // ServeHTTP answers GET and HEAD.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "405 method not allowed", http.StatusMethodNotAllowed)
@@ -54,12 +55,12 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	name, ok := s.nameOf(r.URL.Path)
 	if !ok {
-		http.NotFound(w, r)
+		fail(w, r, fs.ErrNotExist)
 		return
 	}
 	f, info, err := s.open(name)
 	if err != nil {
-		fail(w, err)
+		fail(w, r, err)
 		return
 	}
 	defer f.Close()
@@ -129,13 +130,13 @@ func (s *site) withoutOutside(err error) error {
 func (s *site) serveFile(w http.ResponseWriter, r *http.Request, opened *os.File, info fs.FileInfo) {
 	h, err := duplicate(opened)
 	if err != nil {
-		fail(w, err)
+		fail(w, r, err)
 		return
 	}
 	f, err := s.m.NewFile(h, opened.Name())
 	if err != nil {
 		closeDuplicate(h)
-		fail(w, err)
+		fail(w, r, err)
 		return
 	}
 	defer f.Close()
@@ -148,7 +149,6 @@ func (s *site) serveFile(w http.ResponseWriter, r *http.Request, opened *os.File
 	if known := r.Header.Get("If-None-Match"); known != "" { // compressed or not, it is the same file
 		r.Header.Set("If-None-Match", compressedTag.ReplaceAllString(known, `"`))
 	}
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(w, r, info.Name(), info.ModTime(), f.WithContext(r.Context()))
 }
 
@@ -176,12 +176,12 @@ func (s *site) serveFolder(w http.ResponseWriter, r *http.Request, name string, 
 		}
 	}
 	if s.o.noList {
-		http.NotFound(w, r)
+		fail(w, r, fs.ErrNotExist)
 		return
 	}
 	entries, err := dir.ReadDir(-1)
 	if err != nil {
-		fail(w, err)
+		fail(w, r, err)
 		return
 	}
 	type line struct {
@@ -233,7 +233,11 @@ func redirect(w http.ResponseWriter, to string, r *http.Request) {
 	w.WriteHeader(http.StatusMovedPermanently)
 }
 
-func fail(w http.ResponseWriter, err error) {
+// fail answers with what an error means. Those who ask are not told more; the log is.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	if reason, ok := r.Context().Value(reasonKey{}).(*error); ok {
+		*reason = err
+	}
 	status := statusOf(err)
 	http.Error(w, fmt.Sprintf("%d %s", status, strings.ToLower(http.StatusText(status))), status)
 }

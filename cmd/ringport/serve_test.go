@@ -13,15 +13,19 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -148,15 +152,15 @@ func TestServe_Files(t *testing.T) {
 		{"GET", "hello.txt/more", 404, "404 not found\n", nil},
 		{"POST", "hello.txt", 405, "405 method not allowed\n", nil},
 		{"GET", "sub/", 200, "<h1>index</h1>", nil},
-		{"GET", ".hidden", 404, "404 page not found\n", nil},
-		{"GET", "list/.hidden/x", 404, "404 page not found\n", nil},
+		{"GET", ".hidden", 404, "404 not found\n", nil},
+		{"GET", "list/.hidden/x", 404, "404 not found\n", nil},
 		{"GET", "list/%C3%BC.txt", 200, "ü", nil},
 		{"GET", "list/a%20b&c.txt?x=1", 200, "odd", nil},
-		{"GET", "he%00llo.txt", 404, "404 page not found\n", nil},
+		{"GET", "he%00llo.txt", 404, "404 not found\n", nil},
 		{"GET", strings.Repeat("x", 5000), 404, "404 not found\n", nil},
 	} {
 		resp, body := get(t, c.method, s.base+c.path, c.header...)
-		if resp.StatusCode != c.status || string(body) != c.body {
+		if resp.StatusCode != c.status || string(body) != c.body || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s %s %v: %d, %d bytes %.40q", c.method, c.path, c.header, resp.StatusCode, len(body), body)
 		}
 	}
@@ -252,7 +256,10 @@ func TestServe_Folders(t *testing.T) {
 			t.Errorf("%s: %d to %v, want %v", path, resp.StatusCode, to, wantURL)
 		}
 	}
-	_, page := get(t, "GET", s.base+"list/")
+	resp, page := get(t, "GET", s.base+"list/")
+	if resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%v", resp.Header)
+	}
 	for _, want := range []string{`<a href="./a%20b&amp;c.txt">a b&amp;c.txt</a>`, `<a href="./deep/">deep/</a>`, `<a href="./%C3%BC.txt">ü.txt</a>`, `<a href="../">`} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("no %s in %s", want, page)
@@ -265,7 +272,7 @@ func TestServe_Folders(t *testing.T) {
 		t.Errorf("%d, %d bytes", resp.StatusCode, len(body))
 	}
 	s = startServing(t, dir, serveOptions{noList: true})
-	if resp, _ := get(t, "GET", s.base+"list/"); resp.StatusCode != 404 {
+	if resp, body := get(t, "GET", s.base+"list/"); resp.StatusCode != 404 || string(body) != "404 not found\n" {
 		t.Errorf("%d", resp.StatusCode)
 	}
 	if resp, _ := get(t, "GET", s.base+"sub/"); resp.StatusCode != 200 {
@@ -305,6 +312,42 @@ func TestServe_Compressed(t *testing.T) {
 	}
 	if resp, body := get(t, "GET", s.base+"text.txt", "If-None-Match", tag); resp.StatusCode != 200 || string(body) != "another" {
 		t.Errorf("%d %q", resp.StatusCode, body)
+	}
+}
+
+// TestServe_LogHasTheReason: of a request that the server has failed to answer, even if it is quiet; the client is not told.
+func TestServe_LogHasTheReason(t *testing.T) {
+	for _, c := range []struct {
+		err       error
+		quiet     bool
+		status    int
+		has, lack string
+	}{
+		{syscall.EIO, false, 500, `level=ERROR msg=request .* path=/x .* status=500 .* error="open x: the reason`, "level=INFO"},
+		{syscall.EIO, true, 500, `level=ERROR .* error="open x: the reason`, "level=INFO"},
+		{os.ErrDeadlineExceeded, false, 504, `level=ERROR .* error="open x: the reason`, "level=INFO"},
+		{fs.ErrNotExist, false, 404, "level=INFO msg=request .* status=404", "error="},
+		{fs.ErrNotExist, true, 404, "^$", "level"},
+	} {
+		var log bytes.Buffer
+		handler, err := serveHandler(newServeLog(&log, c.quiet), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fail(w, r, &fs.PathError{Op: "open", Path: "x", Err: fmt.Errorf("the reason: %w", c.err)})
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, coding := range []string{"identity", "gzip"} {
+			log.Reset()
+			w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/x", nil)
+			r.Header.Set("Accept-Encoding", coding)
+			handler.ServeHTTP(w, r)
+			if w.Code != c.status || strings.Contains(w.Body.String(), "reason") {
+				t.Errorf("%v, %s: %d %q", c.err, coding, w.Code, w.Body)
+			}
+			if !regexp.MustCompile(c.has).Match(log.Bytes()) || strings.Contains(log.String(), c.lack) {
+				t.Errorf("%v, quiet %v, %s: %q", c.err, c.quiet, coding, &log)
+			}
+		}
 	}
 }
 
@@ -434,9 +477,13 @@ func TestServe_TLS(t *testing.T) {
 
 // TestServe_LoopbackByDefault: who names no address is asked by this machine alone.
 func TestServe_LoopbackByDefault(t *testing.T) {
-	host, _, err := net.SplitHostPort(newServeCommand().Flag("address").Value.String())
+	flag := newServeCommand().Flag("address")
+	host, _, err := net.SplitHostPort(flag.Value.String())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(flag.Usage, "127.0.0.1 alone") {
+		t.Errorf("the help does not say that it is IPv4 alone: %s", flag.Usage)
 	}
 	addresses, err := net.LookupIP(host)
 	if err != nil || len(addresses) == 0 {
