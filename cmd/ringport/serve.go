@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,10 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"mime"
 	"net"
 	"net/http"
 	"os"
-	"regexp"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -141,13 +144,60 @@ func serveHandler(log *slog.Logger, files http.Handler) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return logged(log, compress(files)), nil
+	return logged(log, likeGet(compress(files))), nil
+}
+
+// likeGet has HEAD answered by what answers GET, to the end of the header. The compression leaves HEAD alone, and decides by the first bytes of
+// what is sent, so that HEAD would have the header of another entity.
+func likeGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			r = r.Clone(r.Context())
+			r.Method = http.MethodGet
+			w = headOnly{w}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// headOnly is a response without its body.
+type headOnly struct{ http.ResponseWriter }
+
+var errHeadOnly = errors.New("the answer to HEAD has no body")
+
+// Write ends the header, and fails, which keeps the rest of the file from being read.
+func (h headOnly) Write([]byte) (int, error) {
+	h.ResponseWriter.Write(nil)
+	return 0, errHeadOnly
 }
 
 // compressedSuffix ends the entity tag of what is sent compressed, which is another entity; gzhttp adds how.
 const compressedSuffix = "-compressed"
 
-var compressedTag = regexp.MustCompile(compressedSuffix + `(-[a-z]+)?"`)
+// knownTag is the tag of what the client has of the file with this tag, by its If-None-Match: of the compressed entity if it may be sent that,
+// else the tag itself. A compressed entity is not known to a client that no longer takes it: a cache would hand it to one that can't read it.
+func knownTag(tag string, header http.Header) string {
+	for _, coding := range []string{"zstd", "gzip"} {
+		compressed := strings.TrimSuffix(tag, `"`) + compressedSuffix + "-" + coding + `"`
+		if strings.Contains(header.Get("If-None-Match"), compressed) && accepts(header, coding) {
+			return compressed
+		}
+	}
+	return tag
+}
+
+// accepts tells whether Accept-Encoding names a coding, and not with a quality of 0.
+func accepts(header http.Header, coding string) bool {
+	for part := range strings.SplitSeq(header.Get("Accept-Encoding"), ",") {
+		name, params, err := mime.ParseMediaType(part)
+		if err != nil || name != coding {
+			continue
+		}
+		q, err := strconv.ParseFloat(cmp.Or(params["q"], "1"), 64)
+		return err == nil && q > 0
+	}
+	return false
+}
 
 // reasonKey is where a request's context has the *error that is the reason of its answer: what writes the answer is wrapped by the compression.
 type reasonKey struct{}

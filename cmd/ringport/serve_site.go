@@ -45,7 +45,7 @@ func openSite(dir string, o serveOptions) (*site, error) {
 
 func (s *site) close() { s.root.Close() }
 
-// ServeHTTP answers GET and HEAD.
+// ServeHTTP answers GET, and HEAD: what it writes then goes nowhere.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -145,10 +145,7 @@ func (s *site) serveFile(w http.ResponseWriter, r *http.Request, opened *os.File
 			w.Header().Set("Content-Type", kind)
 		}
 	}
-	w.Header().Set("Etag", entityTag(info))
-	if known := r.Header.Get("If-None-Match"); known != "" { // compressed or not, it is the same file
-		r.Header.Set("If-None-Match", compressedTag.ReplaceAllString(known, `"`))
-	}
+	w.Header().Set("Etag", knownTag(entityTag(info), r.Header))
 	http.ServeContent(w, r, info.Name(), info.ModTime(), f.WithContext(r.Context()))
 }
 
@@ -215,9 +212,6 @@ func (s *site) serveFolder(w http.ResponseWriter, r *http.Request, name string, 
 	title := "/"
 	if name != "." {
 		title = "/" + name + "/"
-	}
-	if r.Method == http.MethodHead {
-		return
 	}
 	folderPage.Execute(w, struct {
 		Title string

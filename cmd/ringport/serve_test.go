@@ -302,9 +302,29 @@ func TestServe_Compressed(t *testing.T) {
 	if tag == "" || other == tag {
 		t.Errorf("%q and %q", tag, other)
 	}
-	for _, known := range []string{tag, other} {
-		if resp, body := get(t, "GET", s.base+"text.txt", "If-None-Match", known, "Accept-Encoding", "gzip"); resp.StatusCode != 304 || len(body) != 0 {
-			t.Errorf("%s: %d", known, resp.StatusCode)
+	unknown := `"0-0"`
+	for _, c := range []struct {
+		known, accept string
+		status        int
+		tag           string
+	}{
+		{tag, "", 304, tag},
+		{tag, "gzip", 304, tag}, // what it has is good, though it would get another
+		{other, "gzip", 304, other},
+		{"W/" + other, "gzip", 304, other},
+		{unknown + ", " + other, "zstd;q=0, gzip; q=0.5", 304, other},
+		{tag + ", " + other, "gzip", 304, other},
+		{tag + ", " + other, "", 304, tag},
+		{other, "", 200, tag},
+		{other, "gzip;q=0", 200, tag},
+		{unknown, "gzip", 200, other},
+		{"*", "", 304, tag},
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			resp, body := get(t, method, s.base+"text.txt", "If-None-Match", c.known, "Accept-Encoding", c.accept)
+			if resp.StatusCode != c.status || resp.Header.Get("Etag") != c.tag || resp.Header.Get("Vary") != "Accept-Encoding" || c.status == 304 && len(body) != 0 {
+				t.Errorf("%s of %s by who accepts %q: %d %v", method, c.known, c.accept, resp.StatusCode, resp.Header)
+			}
 		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "text.txt"), []byte("another"), 0o666); err != nil {
@@ -313,6 +333,69 @@ func TestServe_Compressed(t *testing.T) {
 	if resp, body := get(t, "GET", s.base+"text.txt", "If-None-Match", tag); resp.StatusCode != 200 || string(body) != "another" {
 		t.Errorf("%d %q", resp.StatusCode, body)
 	}
+}
+
+// TestServe_HeadIsLikeGet: whatever is asked for, HEAD has the header of GET; it may lack the length of what has to be made first.
+func TestServe_HeadIsLikeGet(t *testing.T) {
+	dir, _ := siteFolder(t)
+	s := startServing(t, dir, serveOptions{})
+	for _, path := range []string{"text.txt", "hello.txt", "empty", "big.bin", "list/", "sub/", "sub", "missing", ".hidden"} {
+		for _, ask := range [][]string{nil, {"Accept-Encoding", "gzip"}, {"Accept-Encoding", "gzip, zstd"}, {"Accept-Encoding", "gzip", "Range", "bytes=1-2"}} {
+			want, _ := get(t, "GET", s.base+path, ask...)
+			got, body := get(t, "HEAD", s.base+path, ask...)
+			if got.Header.Get("Content-Length") == "" {
+				want.Header.Del("Content-Length")
+			}
+			want.Header.Del("Date")
+			got.Header.Del("Date")
+			if got.StatusCode != want.StatusCode || !reflect.DeepEqual(got.Header, want.Header) || len(body) != 0 {
+				t.Errorf("%s %v: HEAD %d %v, GET %d %v", path, ask, got.StatusCode, got.Header, want.StatusCode, want.Header)
+			}
+		}
+	}
+	s.stop()
+	if log := s.log.String(); strings.Contains(log, "status=0 ") {
+		t.Errorf("the log lacks a status: %s", log)
+	}
+}
+
+// TestServe_HeadReadsLittle: of a long file HEAD reads what the compression wants to see of it, and no more.
+func TestServe_HeadReadsLittle(t *testing.T) {
+	const long = 1 << 40
+	for _, coding := range []string{"", "gzip", "zstd"} {
+		counts := &countedReader{ReadSeeker: io.NewSectionReader(zeros{}, 0, long)}
+		handler, err := serveHandler(newServeLog(io.Discard, true), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			http.ServeContent(w, r, "", time.Time{}, counts)
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, r := httptest.NewRecorder(), httptest.NewRequest("HEAD", "/", nil)
+		r.Header.Set("Accept-Encoding", coding)
+		handler.ServeHTTP(w, r)
+		if w.Code != 200 || w.Body.Len() != 0 || w.Header().Get("Content-Encoding") != coding || counts.n > 1<<20 {
+			t.Errorf("%s: %d %v, %d bytes read", coding, w.Code, w.Header(), counts.n)
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+type countedReader struct {
+	io.ReadSeeker
+	n int64
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.ReadSeeker.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // TestServe_LogHasTheReason: of a request that the server has failed to answer, even if it is quiet; the client is not told.
