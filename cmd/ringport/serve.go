@@ -55,7 +55,8 @@ func newServeCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&o.address, "address", "a", "localhost:8080", "where to listen: HOST:PORT; localhost is 127.0.0.1 alone, not ::1; without a host on all addresses; port 0 is any")
+	flags.StringVarP(&o.address, "address", "a", "localhost:8080",
+		"where to listen: HOST:PORT; localhost is 127.0.0.1 alone, not ::1; without a host on all addresses; port 0 is any")
 	flags.StringVar(&o.cert, "cert", "", "file with the certificate, for HTTPS")
 	flags.StringVar(&o.key, "key", "", "file with the certificate's key")
 	flags.DurationVar(&o.grace, "grace", 10*time.Second, "how long requests may go on when the server ends")
@@ -65,7 +66,8 @@ func newServeCommand() *cobra.Command {
 	return cmd
 }
 
-func runServe(ctx context.Context, dir string, o serveOptions, stdout, stderr io.Writer) error {
+// check finds what is wrong with the options by themselves.
+func (o serveOptions) check() error {
 	if (o.cert == "") != (o.key == "") {
 		return usagef("--cert and --key go together")
 	}
@@ -74,6 +76,13 @@ func runServe(ctx context.Context, dir string, o serveOptions, stdout, stderr io
 	}
 	if _, _, err := net.SplitHostPort(o.address); err != nil {
 		return usagef("--address %q: %v", o.address, err)
+	}
+	return nil
+}
+
+func runServe(ctx context.Context, dir string, o serveOptions, stdout, stderr io.Writer) error {
+	if err := o.check(); err != nil {
+		return err
 	}
 	site, err := openSite(dir, o)
 	if err != nil {
