@@ -21,8 +21,8 @@ type Dialer struct {
 	Timeout time.Duration
 
 	// ExpectedOwner, if not "", is the user that must be listening, as package os/user writes its Uid: a number on Unix, a SID on Windows. If it
-	// is another, who may only have been quicker to take the name, Dial fails with ErrOwner before it has sent anything. See
-	// [Conn.Peer] for what the system knows.
+	// is another, who may only have been quicker to take the name, Dial fails with ErrOwner before it has sent anything. On Unix, what is no number,
+	// such as a user's name, is a ringport.ConfigError, and nothing is connected to. See [Conn.Peer] for what the system knows.
 	ExpectedOwner string
 }
 
@@ -30,17 +30,21 @@ type Dialer struct {
 func Dial(ctx context.Context, name string) (*Conn, error) { return new(Dialer).Dial(ctx, name) }
 
 // Dial connects to who listens at a name, see [Path]. If the listener's backlog is full it waits, until ctx ends. If nobody listens it
-// fails at once, with an error that matches fs.ErrNotExist. On Windows, what the client tells the server is who it is, and the server can't act in its
+// fails at once, with an error that matches fs.ErrNotExist; the error's address is the path that name stands for. ringport.ErrInvalidAddress,
+// ringport.ConfigError; the system's errors. On Windows, what the client tells the server is who it is, and the server can't act in its
 // name (SECURITY_IDENTIFICATION).
 func (d *Dialer) Dial(ctx context.Context, name string) (*Conn, error) {
 	c, err := d.dial(ctx, name)
 	if err != nil {
-		return nil, failed("dial", Addr(name), err)
+		return nil, failed("dial", shown(name), err)
 	}
 	return c, nil
 }
 
 func (d *Dialer) dial(ctx context.Context, name string) (*Conn, error) {
+	if err := checkUserID("ExpectedOwner", d.ExpectedOwner); err != nil {
+		return nil, err
+	}
 	path, err := checkedPath(name)
 	if err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func Listen(name string) (*Listener, error) { return new(ListenConfig).Listen(na
 func (lc *ListenConfig) Listen(name string) (*Listener, error) {
 	l, err := lc.listen(name)
 	if err != nil {
-		return nil, failed("listen", Addr(name), err)
+		return nil, failed("listen", shown(name), err)
 	}
 	return l, nil
 }

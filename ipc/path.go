@@ -22,4 +22,13 @@ func Path(name string) (string, error) {
 	return path, err
 }
 
+// shown is name as errors have it: the path, which depends on the environment, or name itself if it has none.
+func shown(name string) Addr {
+	path, err := Path(name)
+	if err != nil {
+		return Addr(name)
+	}
+	return Addr(path)
+}
+
 func invalid(name string) error { return fmt.Errorf("%w: %q", ringport.ErrInvalidAddress, name) }

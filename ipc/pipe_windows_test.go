@@ -26,6 +26,9 @@ func unused(testing.TB) string {
 	return fmt.Sprintf(`\\.\pipe\ringport-ipc-%d-%d`, os.Getpid(), pipeNumber.Add(1))
 }
 
+// stranger is a user who runs no test: LOCAL SERVICE.
+const stranger = "S-1-5-19"
+
 func userID(t testing.TB) string {
 	t.Helper()
 	user, err := windows.GetCurrentProcessToken().GetTokenUser()

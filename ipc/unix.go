@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -97,7 +98,7 @@ func (e *endpoint) bind(at ringport.SocketAddress) (err error) {
 	bind := ringport.Bind(0, at)
 	if _, err = e.f.Do(&bind); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return inUse(e.path)
+			return inUse("something else has just been made there")
 		}
 		return err
 	}
@@ -117,9 +118,9 @@ func (e *endpoint) bind(at ringport.SocketAddress) (err error) {
 	return err
 }
 
-// inUse is ErrInUse as this system says it.
-func inUse(path string) error {
-	return fmt.Errorf("%w: %s: %w", ErrInUse, path, os.NewSyscallError("bind", syscall.EADDRINUSE))
+// inUse is ErrInUse as this system says it, with what has the name.
+func inUse(by string) error {
+	return fmt.Errorf("%w: %s: %w", ErrInUse, by, os.NewSyscallError("bind", syscall.EADDRINUSE))
 }
 
 // removeStale removes the socket at path if nobody listens on it.
@@ -131,7 +132,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return inUse(path)
+		return inUse("something that is no socket is there")
 	}
 	syscall.ForkLock.RLock()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
@@ -152,7 +153,7 @@ func removeStale(path string) error {
 	case unix.ENOENT: // it has gone by itself
 		return nil
 	}
-	return inUse(path)
+	return inUse("a socket that somebody uses is there")
 }
 
 // lockFile makes a file and locks it, or says that somebody else has.
@@ -165,7 +166,7 @@ func lockFile(path string) (*os.File, error) {
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			f.Close()
 			if err == unix.EWOULDBLOCK {
-				return nil, inUse(path)
+				return nil, inUse("another listener has it, and the lock " + path)
 			}
 			return nil, &fs.PathError{Op: "flock", Path: path, Err: err}
 		}
@@ -245,6 +246,14 @@ const (
 	firstPause = time.Millisecond
 	lastPause  = 50 * time.Millisecond
 )
+
+// checkUserID refuses what can't be a Peer's UserID, unless it is "".
+func checkUserID(field, id string) error {
+	if _, err := strconv.ParseUint(id, 10, 32); err != nil && id != "" {
+		return &ringport.ConfigError{Field: field, Value: id, Reason: "a user's number, as Uid of package os/user"}
+	}
+	return nil
+}
 
 // connect connects to the socket at path.
 func connect(ctx context.Context, m *ringport.Manager, path string) (*ringport.File, link, error) {

@@ -33,6 +33,9 @@ func unused(t testing.TB) string {
 	return filepath.Join(dir, "socket")
 }
 
+// stranger is a user who runs no test.
+const stranger = "12345"
+
 func userID(testing.TB) string { return strconv.Itoa(os.Geteuid()) }
 
 // filesIn are the names in the folder of a socket.
@@ -134,6 +137,80 @@ func TestListen_Foreign(t *testing.T) {
 		if after := filesIn(t, path); after != before {
 			t.Errorf("%s: the folder had %q and has %q", name, before, after)
 		}
+	}
+}
+
+// TestListen_InUseText: who has the name is said in words.
+func TestListen_InUseText(t *testing.T) {
+	for want, prepare := range map[string]func(t *testing.T, path string) error{
+		"another listener has it, and the lock PATH.lock": func(t *testing.T, path string) error {
+			l, err := Listen(path)
+			if err == nil {
+				t.Cleanup(func() { l.Close() })
+			}
+			return err
+		},
+		"a socket that somebody uses is there": func(t *testing.T, path string) error {
+			l, err := net.Listen("unix", path)
+			if err == nil {
+				t.Cleanup(func() { l.Close() })
+			}
+			return err
+		},
+		"something that is no socket is there": func(_ *testing.T, path string) error { return os.WriteFile(path, nil, 0o600) },
+	} {
+		path := unused(t)
+		if err := prepare(t, path); err != nil {
+			t.Fatal(err)
+		}
+		want = strings.ReplaceAll("listen unix PATH: name is in use: "+want+": bind: "+syscall.EADDRINUSE.Error(), "PATH", path)
+		l, err := Listen(path)
+		if l != nil || !errors.Is(err, ErrInUse) || !errors.Is(err, syscall.EADDRINUSE) || err.Error() != want {
+			t.Errorf("%v, %v; want %s", l, err, want)
+		}
+	}
+}
+
+// TestErrors_Path: errors of Dial and Listen show where they looked for a plain name, which depends on the environment.
+func TestErrors_Path(t *testing.T) {
+	dir := filepath.Dir(unused(t))
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	dialed := func(name string) error { _, err := Dial(context.Background(), name); return err }
+	listened := func(name string) error { _, err := Listen(name); return err }
+	os.Mkdir(filepath.Join(dir, "folder"), 0o700)
+	for _, c := range []struct {
+		call       func(name string) error
+		name, addr string
+		want       error
+	}{
+		{dialed, "nobody", filepath.Join(dir, "nobody"), fs.ErrNotExist},
+		{dialed, "./nobody", "./nobody", fs.ErrNotExist},
+		{dialed, `a\b`, `a\b`, ringport.ErrInvalidAddress},
+		{listened, "folder", filepath.Join(dir, "folder"), ErrInUse},
+		{listened, `a\b`, `a\b`, ringport.ErrInvalidAddress},
+	} {
+		err := c.call(c.name)
+		var e *net.OpError
+		if !errors.Is(err, c.want) || !errors.As(err, &e) || e.Addr != Addr(c.addr) || !strings.Contains(err.Error(), " unix "+c.addr+": ") {
+			t.Errorf("%s: %v; want %v at %s", c.name, err, c.want, c.addr)
+		}
+	}
+}
+
+// TestDialer_BadOwner: an owner that nobody can be is refused before anything is connected to.
+func TestDialer_BadOwner(t *testing.T) {
+	l := listen(t, ListenConfig{})
+	for _, owner := range []string{"root", "S-1-5-19", "-1", "4294967296", " 0"} {
+		d := Dialer{ExpectedOwner: owner}
+		c, err := d.Dial(context.Background(), l.Addr().String())
+		var wrong *ringport.ConfigError
+		if c != nil || !errors.As(err, &wrong) || wrong.Field != "ExpectedOwner" || wrong.Value != owner || errors.Is(err, ErrOwner) {
+			t.Errorf("%q: %v, %v", owner, c, err)
+		}
+	}
+	dial(t, nil, l).Write([]byte("first"))
+	if err := conntest.Expect(accept(t, l), []byte("first")); err != nil {
+		t.Errorf("who was refused had connected: %v", err)
 	}
 }
 
