@@ -158,6 +158,11 @@ func (m *Manager) OpenFile(ctx context.Context, name string, flag int, perm fs.F
 // NewFile makes a File of a handle that was opened elsewhere and that from now on belongs to it: Close closes it. Name is what
 // Name and errors show. The handle may be of any kind: a pipe, terminal, socket, device. ErrManagerClosed, or the system's
 // error for what is not an open handle; the handle is the caller's then.
+//
+// The handle must not belong to an os.File or a net.Conn as well. These close the same number, at the latest when nobody can reach
+// them, and whichever closes second closes what somebody else has opened meanwhile. Open it with the manager instead, see
+// [Manager.OpenFile], or give NewFile a duplicate (unix.Dup; windows.DuplicateHandle, which is not for sockets) and close both, as the
+// example does.
 func (m *Manager) NewFile(h Handle, name string) (*File, error) {
 	f, err := m.adopt(h, name)
 	if err != nil {
@@ -226,8 +231,8 @@ func OpenFile(name string, flag int, perm fs.FileMode) (*File, error) {
 	return m.OpenFile(context.Background(), name, flag, perm)
 }
 
-// WithContext returns a view of the file: the same file, whose methods end when ctx does, with an error that wraps the
-// context's. The data that moved until then is returned, and no byte is lost: what was not returned is still there to be
+// WithContext returns a view of the file: the same file, whose methods end when ctx does, with an error that wraps both ctx.Err()
+// and context.Cause(ctx). The data that moved until then is returned, and no byte is lost: what was not returned is still there to be
 // read. Handing the view to io.Copy, a bufio.Scanner or a json.Decoder makes these end too. Closing a view closes the file.
 //
 // A transfer from or to a regular file that the system has begun cannot be stopped; it ends by itself, with its data.

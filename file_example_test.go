@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ringport/ringport"
 )
 
@@ -60,6 +62,40 @@ func ExampleFile_WithContext() {
 	// second
 	// stopped: true
 	// third <nil>
+}
+
+// An os.File keeps its descriptor, and closes it. So a File gets a duplicate, and each closes its own.
+func ExampleManager_NewFile() {
+	m, err := ringport.New(ringport.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer w.Close()
+	fd, err := unix.FcntlInt(r.Fd(), unix.F_DUPFD_CLOEXEC, 0) // unix.Dup, but children don't inherit it
+	if err != nil {
+		log.Fatal(err)
+	}
+	f, err := m.NewFile(ringport.Handle(fd), r.Name())
+	if err != nil {
+		unix.Close(fd)
+		log.Fatal(err)
+	}
+	fmt.Println(r.Close())
+
+	w.WriteString("hello")
+	b := make([]byte, 16)
+	n, err := f.Read(b)
+	fmt.Printf("%s %v\n", b[:n], err)
+	fmt.Println(f.Close())
+	// Output:
+	// <nil>
+	// hello <nil>
+	// <nil>
 }
 
 // Opening a FIFO waits for somebody to open its other end. Here nobody does.
