@@ -232,9 +232,9 @@ func (m *Manager) done(op *Op) {
 }
 
 // Do starts op and waits until it is done. The result is op's, see [Op.Result]. When ctx ends, the operation is cancelled,
-// and Do waits for what became of it: data that moved is returned; otherwise the error wraps the context's. With a context
-// that is over already nothing is started. A callback that panics or calls runtime.Goexit while a caller-driven manager's owner is in Do
-// ends that too: op is cancelled, and back after a later Step.
+// and Do waits for what became of it: data that moved is returned; otherwise the error wraps both ctx.Err() and context.Cause(ctx).
+// With a context that is over already nothing is started. A callback that panics or calls runtime.Goexit while a caller-driven manager's
+// owner is in Do ends that too: op is cancelled, and back after a later Step.
 func (m *Manager) Do(ctx context.Context, op *Op) (int, error) {
 	if ctx.Err() != nil {
 		return 0, op.fail(ctxend.Cause(ctx))

@@ -34,8 +34,8 @@ type end struct {
 
 var _ net.Conn = (*Conn)(nil)
 
-// WithContext returns a view of the connection: the same one, whose calls end when ctx does, with an error that wraps the context's.
-// What was received until then is returned, and no byte is lost. Closing a view closes the connection.
+// WithContext returns a view of the connection: the same one, whose calls end when ctx does, with an error that wraps both ctx.Err()
+// and context.Cause(ctx). What was received until then is returned, and no byte is lost. Closing a view closes the connection.
 func (c *Conn) WithContext(ctx context.Context) *Conn { return &Conn{c.f.WithContext(ctx), c.end} }
 
 // Close ends what is in flight on the connection, which fails with net.ErrClosed unless data moved, waits for that, and closes it. What

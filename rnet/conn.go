@@ -19,8 +19,8 @@ var (
 	_ syscall.Conn = (*Conn)(nil)
 )
 
-// WithContext returns a view of the connection: the same one, whose calls end when ctx does, with an error that wraps the context's.
-// What was received until then is returned, and no byte is lost. Closing a view closes the connection.
+// WithContext returns a view of the connection: the same one, whose calls end when ctx does, with an error that wraps both ctx.Err()
+// and context.Cause(ctx). What was received until then is returned, and no byte is lost. Closing a view closes the connection.
 func (c *Conn) WithContext(ctx context.Context) *Conn {
 	view := *c
 	view.f = c.f.WithContext(ctx)

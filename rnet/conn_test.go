@@ -111,6 +111,50 @@ func TestConn_WriteBuffers(t *testing.T) {
 	})
 }
 
+// TestContextDeadline: the end of a context with a deadline is a timeout, and its cause is found, but it is not SetDeadline's error.
+func TestContextDeadline(t *testing.T) {
+	forEach(t, func(t *testing.T, s stack) {
+		client, _ := pair(t, s, "tcp")
+		l := listen(t, s, "tcp")
+		packets, err := s.listenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer packets.Close()
+		for what, call := range map[string]func(ctx context.Context) error{
+			"read": func(ctx context.Context) error {
+				_, err := client.(*Conn).WithContext(ctx).Read(make([]byte, 8))
+				return err
+			},
+			"accept": func(ctx context.Context) error { _, err := l.(*Listener).AcceptContext(ctx); return err },
+			"receive": func(ctx context.Context) error {
+				_, _, err := packets.(*PacketConn).WithContext(ctx).ReadFrom(make([]byte, 8))
+				return err
+			},
+		} {
+			cause := errors.New("too slow")
+			for _, after := range []time.Duration{-time.Second, time.Millisecond} {
+				for want, ctx := range map[error]func() (context.Context, context.CancelFunc){
+					context.DeadlineExceeded: func() (context.Context, context.CancelFunc) {
+						return context.WithTimeout(context.Background(), after)
+					},
+					cause: func() (context.Context, context.CancelFunc) {
+						return context.WithTimeoutCause(context.Background(), after, cause)
+					},
+				} {
+					ctx, cancel := ctx()
+					err := call(ctx)
+					cancel()
+					var e net.Error
+					if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, want) || !errors.As(err, &e) || !e.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("%s, %v, want %v: %v", what, after, want, err)
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestConn_Reset: a peer that resets the connection is an error for who reads and writes, and no end of file.
 func TestConn_Reset(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {

@@ -14,5 +14,8 @@
 // error, the system's errors in an *os.SyscallError, and io.EOF bare. One is new: of a manager that was closed they match
 // ringport.ErrManagerClosed beside net.ErrClosed.
 //
+// There are two kinds of timeout, and Timeout of both is true. A context whose deadline has passed is context.DeadlineExceeded, and not
+// os.ErrDeadlineExceeded: that is SetDeadline's alone, as in package net.
+//
 // For very many connections there are callbacks instead of goroutines: [ServeLoops].
 package rnet

@@ -40,8 +40,8 @@ func newPacketConn(s socket) *PacketConn {
 	}}}
 }
 
-// WithContext returns a view of the socket: the same one, whose calls end when ctx does, with an error that wraps the context's. Closing a
-// view closes the socket.
+// WithContext returns a view of the socket: the same one, whose calls end when ctx does, with an error that wraps both ctx.Err()
+// and context.Cause(ctx). Closing a view closes the socket.
 func (c *PacketConn) WithContext(ctx context.Context) *PacketConn {
 	view := *c
 	view.f = c.f.WithContext(ctx)
