@@ -520,7 +520,7 @@ func (m *Manager) Close() error {
 	m.closeBegins()
 	m.timeouts.stopAll()
 	consoles.end(m)
-	m.drv.CancelAll() // what reaches the driver later is cancelled by cancelLate
+	m.drv.CancelAll()                // what reaches the driver later is cancelled by cancelLate
 	m.arrivals.End(ErrManagerClosed) // who begins to wait later sees the bit
 	m.workers.fillIn(m)
 	for m.live.Load() != closedBit || m.here.Load() != 0 || m.syncing.Load() != 0 {
