@@ -42,7 +42,7 @@ func (d *Dialer) Dial(ctx context.Context, name string) (*Conn, error) {
 }
 
 func (d *Dialer) dial(ctx context.Context, name string) (*Conn, error) {
-	if err := checkUserID("ExpectedOwner", d.ExpectedOwner); err != nil {
+	if err := checkOwner(d.ExpectedOwner); err != nil {
 		return nil, err
 	}
 	path, err := checkedPath(name)

@@ -16,8 +16,8 @@ import (
 // less than GENERIC_WRITE, which has the right to create instances in it, and would be refused where that is not granted.
 const clientAccess = windows.FILE_GENERIC_READ | windows.FILE_WRITE_DATA | windows.FILE_WRITE_ATTRIBUTES
 
-// checkUserID: what a SID may be the system knows.
-func checkUserID(field, id string) error { return nil }
+// checkOwner: what a SID may be the system knows.
+func checkOwner(id string) error { return nil }
 
 // connect opens the pipe at path, waiting for an instance that listens.
 func connect(ctx context.Context, m *ringport.Manager, path string) (*ringport.File, link, error) {

@@ -247,10 +247,10 @@ const (
 	lastPause  = 50 * time.Millisecond
 )
 
-// checkUserID refuses what can't be a Peer's UserID, unless it is "".
-func checkUserID(field, id string) error {
+// checkOwner refuses what can't be a Peer's UserID, unless it is "".
+func checkOwner(id string) error {
 	if _, err := strconv.ParseUint(id, 10, 32); err != nil && id != "" {
-		return &ringport.ConfigError{Field: field, Value: id, Reason: "a user's number, as Uid of package os/user"}
+		return &ringport.ConfigError{Field: "ExpectedOwner", Value: id, Reason: "a user's number, as Uid of package os/user"}
 	}
 	return nil
 }

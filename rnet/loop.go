@@ -86,8 +86,7 @@ func (c *LoopConfig) complete() error {
 type Loops struct {
 	config  LoopConfig
 	handler Handler
-	eof     EOFHandler   // the handler; nil: it has no OnEOF
-	drain   DrainHandler // the handler; nil: it has no OnDrained
+	drain   DrainHandler // the handler, asked after each send; nil: it has no OnDrained
 	network string
 	addr    net.Addr
 	divides bool   // one loop accepts for all, and hands connections over
@@ -101,7 +100,8 @@ type Loops struct {
 }
 
 // ServeLoops listens on a network and an address, as [Listen] does, and calls h about the connections, until ctx ends or [Loops.Close] is
-// called. An error means that nobody listens. It is for servers, and without TLS; for these there is [Conn]. Where the system divides connections among listeners (Linux, TCP) each loop has its own; elsewhere the first one accepts for all.
+// called. An error means that nobody listens. It is for servers, and without TLS; for the rest there is [Conn]. Where the system divides
+// connections among listeners (Linux, TCP) each loop has its own; elsewhere the first one accepts for all.
 func ServeLoops(ctx context.Context, network, address string, h Handler, config LoopConfig) (*Loops, error) {
 	if h == nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: ringport.ErrNilCallback}
@@ -110,7 +110,6 @@ func ServeLoops(ctx context.Context, network, address string, h Handler, config 
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
 	ls := &Loops{config: config, handler: h, network: network}
-	ls.eof, _ = h.(EOFHandler)
 	ls.drain, _ = h.(DrainHandler)
 	shared := portsAreShared && !isUnix(network) && ls.config.Loops > 1
 	ls.divides = !shared && ls.config.Loops > 1

@@ -179,14 +179,16 @@ func (c *LoopConn) onData(op *ringport.Op) {
 
 // onEOF is the end of the peer's stream.
 func (c *LoopConn) onEOF() {
-	switch h := c.l.of.eof; {
-	case c.ended != nil:
-	case h == nil:
-		c.ended, c.flush = io.EOF, true
-	default:
-		c.eof = true
-		h.OnEOF(c)
+	if c.ended != nil {
+		return
 	}
+	h, goesOn := c.l.of.handler.(EOFHandler)
+	if !goesOn {
+		c.ended, c.flush = io.EOF, true
+		return
+	}
+	c.eof = true
+	h.OnEOF(c)
 }
 
 // Pause has nothing received until Resume; what the system had received already still comes. The end of the stream is not noticed either: a

@@ -291,7 +291,7 @@ func TestListen_Addresses(t *testing.T) {
 				t.Errorf("%v: at %s, want %s", c, got, want)
 			}
 			for _, from := range []string{"127.0.0.1", "::1"} {
-				if got, want := reached(ours, from), reached(theirs, from); got != want {
+				if got, want := reached(s, ours, from), reached(s, theirs, from); got != want {
 					t.Errorf("%v: reached from %s: %v, want %v", c, from, got, want)
 				}
 			}
@@ -302,9 +302,9 @@ func TestListen_Addresses(t *testing.T) {
 }
 
 // reached reports whether who dials host gets to l, and not to another process that has the port in the other version of IP.
-func reached(l net.Listener, host string) bool {
+func reached(s stack, l net.Listener, host string) bool {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	c, err := net.Dial("tcp", net.JoinHostPort(host, port))
+	c, err := s.dial(context.Background(), "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return false
 	}

@@ -38,18 +38,11 @@ func (e *environment) echo(server *exec.Cmd, connections, bytes int) (figures, e
 
 // underLoad runs a server while load asks what listens on a port, and adds the processor time that the server takes.
 func underLoad(server *exec.Cmd, load func(port string) (figures, error)) (f figures, err error) {
-	stdin, err := server.StdinPipe()
+	stdin, stdout, err := begin(server)
 	if err != nil {
 		return f, err
 	}
-	stdout, err := server.StdoutPipe()
-	if err != nil {
-		return f, err
-	}
-	if err := server.Start(); err != nil {
-		return f, err
-	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
+	line, err := stdout.ReadString('\n')
 	if err == nil {
 		f, err = load(strings.TrimSpace(line))
 	}
@@ -60,6 +53,19 @@ func underLoad(server *exec.Cmd, load func(port string) (figures, error)) (f fig
 	used := server.ProcessState
 	f.CPUSeconds = (used.UserTime() + used.SystemTime()).Seconds()
 	return f, err
+}
+
+// begin starts a child with pipes for what it reads and prints.
+func begin(child *exec.Cmd) (in io.WriteCloser, out *bufio.Reader, err error) {
+	in, err = child.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	stdout, err := child.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	return in, bufio.NewReader(stdout), child.Start()
 }
 
 // echoRole is a server of this program's under load.

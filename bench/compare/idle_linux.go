@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -128,19 +127,6 @@ func (p *idlePair) stop() (err error) {
 		err = errors.Join(err, p.server.Wait())
 	}
 	return err
-}
-
-// begin starts a child with pipes for what it reads and prints.
-func begin(child *exec.Cmd) (in io.WriteCloser, out *bufio.Reader, err error) {
-	in, err = child.StdinPipe()
-	if err != nil {
-		return nil, nil, err
-	}
-	stdout, err := child.StdoutPipe()
-	if err != nil {
-		return nil, nil, err
-	}
-	return in, bufio.NewReader(stdout), child.Start()
 }
 
 const (

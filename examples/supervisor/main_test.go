@@ -131,7 +131,7 @@ func TestStops(t *testing.T) {
 	if err := s.run(ctx, [][]string{supervised(t, "hang"), supervised(t, "hang"), missing}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if n := strings.Count(logged.String(), ": stopped: "); n < 2 {
+	if n := strings.Count(logged.String(), ": stopped: "); n < 2 || !strings.Contains(logged.String(), "; again in") {
 		t.Errorf("log:\n%s", &logged)
 	}
 	waiting, cancel := context.WithTimeout(t.Context(), patience)

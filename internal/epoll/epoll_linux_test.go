@@ -1,7 +1,6 @@
 package epoll
 
 import (
-	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,57 +16,43 @@ func open(t *testing.T) *Instance {
 	return e
 }
 
-func pipe(t *testing.T) (r, w *os.File) {
+func pipe(t *testing.T) (r, w int) {
 	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.Close(); w.Close() })
-	return r, w
-}
-
-// descriptor is f's, without what Fd does to it.
-func descriptor(t *testing.T, f *os.File) (fd int) {
-	t.Helper()
-	c, err := f.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Control(func(d uintptr) { fd = int(d) }); err != nil {
-		t.Fatal(err)
-	}
-	return fd
+	t.Cleanup(func() { unix.Close(p[0]); unix.Close(p[1]) })
+	return p[0], p[1]
 }
 
 // TestWait: a wait sees what happens before it begins or later, and needs no memory.
 func TestWait(t *testing.T) {
 	e := open(t)
 	r, w := pipe(t)
-	fd := descriptor(t, r)
-	if err := e.Control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN|unix.EPOLLET&(1<<32-1)); err != nil {
+	if err := e.Control(unix.EPOLL_CTL_ADD, r, unix.EPOLLIN|unix.EPOLLET&(1<<32-1)); err != nil {
 		t.Fatal(err)
 	}
 	events := make([]unix.EpollEvent, 4)
-	go w.Write([]byte("x"))
+	go unix.Write(w, []byte("x"))
 	n, ok := 0, true
 	for n == 0 && ok {
 		n, ok = e.Wait(events)
 	}
-	if n != 1 || !ok || int(events[0].Fd) != fd || events[0].Events != unix.EPOLLIN {
+	if n != 1 || !ok || int(events[0].Fd) != r || events[0].Events != unix.EPOLLIN {
 		t.Errorf("%d, %v, %+v", n, ok, events[:n])
 	}
 	x := []byte("x")
 	if n := testing.AllocsPerRun(100, func() {
-		w.Write(x)
+		unix.Write(w, x)
 		e.Wait(events)
 	}); n != 0 {
 		t.Errorf("%v allocations a wait", n)
 	}
-	if err := e.Control(unix.EPOLL_CTL_DEL, fd, 0); err != nil {
+	if err := e.Control(unix.EPOLL_CTL_DEL, r, 0); err != nil {
 		t.Error(err)
 	}
-	if err := e.Control(unix.EPOLL_CTL_MOD, fd, unix.EPOLLIN); err != unix.ENOENT {
+	if err := e.Control(unix.EPOLL_CTL_MOD, r, unix.EPOLLIN); err != unix.ENOENT {
 		t.Errorf("a registration that was removed: %v", err)
 	}
 }
