@@ -28,12 +28,17 @@ func signalIndex(e ConsoleEvent) int {
 // passesOn reports whether package os/signal hears of e while the process goes on.
 func passesOn(ConsoleEvent) bool { return true }
 
-// raise makes e happen to this process.
+// raise makes e happen to this process, and returns when package os/signal has told all who asked. A signal that came later could find that
+// nobody asks any more, and end the process.
 func raise(t *testing.T, e ConsoleEvent) {
 	t.Helper()
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, consoleSignalsHere[signalIndex(e)])
+	defer signal.Stop(told)
 	if err := raiseHere(e); err != nil {
 		t.Fatal(err)
 	}
+	<-told
 }
 
 func raiseHere(e ConsoleEvent) error {

@@ -328,6 +328,14 @@ func TestLogger_Workers(t *testing.T) {
 		close(release)
 		<-done
 		<-done
+		if err := eventually(func() error { // else Close may find that nobody waits, and start a third
+			if count, _ := m.workers.count(); count != 1 {
+				return fmt.Errorf("%d workers after the callbacks", count)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
 		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}
