@@ -32,8 +32,11 @@ func passesOn(ConsoleEvent) bool { return true }
 // nobody asks any more, and end the process.
 func raise(t *testing.T, e ConsoleEvent) {
 	t.Helper()
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, consoleSignalsHere[signalIndex(e)])
+	told, s := make(chan os.Signal, 1), consoleSignalsHere[signalIndex(e)]
+	if signal.Ignored(s) {
+		t.Fatalf("%v is ignored, as a script begins what it starts in its background; go test does not pass that on", s)
+	}
+	signal.Notify(told, s)
 	defer signal.Stop(told)
 	if err := raiseHere(e); err != nil {
 		t.Fatal(err)

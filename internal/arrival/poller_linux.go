@@ -2,7 +2,6 @@ package arrival
 
 import (
 	"os"
-	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -112,11 +111,7 @@ func (p *Poller) open() error {
 // run wakes readers until Close.
 func (p *Poller) run(e *epoll.Instance) {
 	defer close(p.ended)
-	events := make([]unix.EpollEvent, 256)
-	for n, ok := e.Wait(events); ok; n, ok = e.Wait(events) {
-		p.wake(events[:n])
-		runtime.Gosched() // those that are woken run first, and more arrives meanwhile: fewer looks, and fewer in vain
-	}
+	e.Serve(make([]unix.EpollEvent, 256), p.wake)
 }
 
 func (p *Poller) wake(events []unix.EpollEvent) {

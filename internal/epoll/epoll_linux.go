@@ -3,20 +3,18 @@ package epoll
 
 import (
 	"os"
+	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Instance is an epoll instance. One goroutine at a time may wait.
+// Instance is an epoll instance. Serve is for one goroutine, once.
 type Instance struct {
 	fd   int
 	file *os.File
 	conn syscall.RawConn
-
-	look   func(fd uintptr) bool // made once: a new one a wait would be an allocation
-	events []unix.EpollEvent     // of the wait under way
-	n      int
 }
 
 // Open makes an instance. See epoll_create1(2).
@@ -31,11 +29,6 @@ func Open() (*Instance, error) {
 		return nil, err
 	}
 	e := &Instance{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
-	e.look = func(uintptr) bool {
-		n, err := unix.EpollWait(e.fd, e.events, 0)
-		e.n = max(n, 0)
-		return n > 0 || err == unix.EINTR
-	}
 	if e.conn, err = e.file.SyscallConn(); err != nil {
 		e.file.Close()
 		return nil, err
@@ -49,12 +42,47 @@ func (e *Instance) Control(op, fd int, events uint32) error {
 	return unix.EpollCtl(e.fd, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
-// Wait stores in events what has happened, waits for it if need be, and returns how many there are, 0 now and then. Ok is false after Close,
-// which ends a wait.
-func (e *Instance) Wait(events []unix.EpollEvent) (n int, ok bool) {
-	e.events, e.n = events, 0
-	ok = e.conn.Read(e.look) == nil
-	return e.n, ok
+// A look costs a system call and a word to the scheduler, being woken a sleep and a start of a thread as well, ten times that or more. So Serve
+// looks in vain as often as has been worth while of late, at most maxLooks times, before it sleeps, and others run between its looks.
+const (
+	maxLooks = 32
+	// shortSleep is less than what maxLooks take: the next event would have been found by looking.
+	shortSleep = 50 * time.Microsecond
+)
+
+// Serve calls handle with what has happened, as it happens, until Close. Events is where the kernel puts it: more at a time don't fit. What is
+// registered must be EPOLLET or EPOLLONESHOT.
+func (e *Instance) Serve(events []unix.EpollEvent, handle func([]unix.EpollEvent)) {
+	looks := 1
+	var asleep time.Time
+	// All is done in one RawConn.Read, in whose course the runtime's poller forgets nothing that it has seen; each begins by forgetting.
+	e.conn.Read(func(uintptr) bool {
+		woken := true
+		for inVain := 0; inVain < looks; runtime.Gosched() {
+			n, err := unix.EpollWait(e.fd, events, 0)
+			switch {
+			case n > 0:
+				if woken { // by this
+					looks = nextLooks(looks, time.Since(asleep))
+				}
+				handle(events[:n])
+				inVain = 0
+			case err != unix.EINTR:
+				inVain++
+			}
+			woken = false
+		}
+		asleep = time.Now()
+		return false
+	})
+}
+
+// nextLooks is how often to look in vain after a sleep that something ended.
+func nextLooks(looks int, slept time.Duration) int {
+	if slept < shortSleep {
+		return min(2*looks, maxLooks)
+	}
+	return max(looks/2, 1)
 }
 
 // Close ends the instance with all its registrations.

@@ -1,7 +1,10 @@
 package epoll
 
 import (
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,52 +29,105 @@ func pipe(t *testing.T) (r, w int) {
 	return p[0], p[1]
 }
 
-// TestWait: a wait sees what happens before it begins or later, and needs no memory.
-func TestWait(t *testing.T) {
+// TestServe: Serve sees what happens before it begins or later, as many at a time as fit and more, and needs no memory for it.
+func TestServe(t *testing.T) {
+	e := open(t)
+	const pipes, room = 10, 4
+	var r, w [pipes]int
+	for i := range pipes {
+		r[i], w[i] = pipe(t)
+		if err := e.Control(unix.EPOLL_CTL_ADD, r[i], unix.EPOLLIN|unix.EPOLLET&(1<<32-1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := []byte("x")
+	unix.Write(w[0], x)
+	got, ended := make(chan unix.EpollEvent, pipes), make(chan bool)
+	go func() {
+		defer close(ended)
+		e.Serve(make([]unix.EpollEvent, room), func(events []unix.EpollEvent) {
+			for _, event := range events {
+				got <- event
+			}
+		})
+	}()
+	if event := <-got; int(event.Fd) != r[0] || event.Events != unix.EPOLLIN {
+		t.Errorf("%+v", event)
+	}
+	for _, n := range []int{1, 2, room, pipes} {
+		if allocated := testing.AllocsPerRun(100, func() {
+			seen := 0
+			for _, fd := range w[:n] {
+				unix.Write(fd, x)
+			}
+			for range n {
+				event := <-got
+				for i := range n {
+					if int(event.Fd) == r[i] {
+						seen |= 1 << i
+					}
+				}
+			}
+			if seen != 1<<n-1 {
+				t.Fatalf("of %d pipes %b were seen", n, seen)
+			}
+		}); allocated != 0 {
+			t.Errorf("%v allocations for %d events", allocated, n)
+		}
+	}
+	for !asleep() {
+		runtime.Gosched()
+	}
+	unix.Write(w[0], x)
+	<-got
+	if err := e.Control(unix.EPOLL_CTL_DEL, r[0], 0); err != nil {
+		t.Error(err)
+	}
+	if err := e.Control(unix.EPOLL_CTL_MOD, r[0], unix.EPOLLIN); err != unix.ENOENT {
+		t.Errorf("a registration that was removed: %v", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ended
+}
+
+// asleep reports whether Serve waits in the runtime's poller.
+func asleep() bool {
+	all := make([]byte, 1<<20)
+	for _, stack := range strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		if strings.Contains(stack, "(*Instance).Serve(") && strings.Contains(stack, "[IO wait]") {
+			return true
+		}
+	}
+	return false
+}
+
+// TestNextLooks: short sleeps make Serve look more often in vain, long ones less, within bounds.
+func TestNextLooks(t *testing.T) {
+	for _, c := range []struct {
+		looks int
+		slept time.Duration
+		want  int
+	}{
+		{1, 0, 2}, {16, shortSleep - 1, 32}, {maxLooks, 0, maxLooks}, {maxLooks, shortSleep, maxLooks / 2}, {2, time.Hour, 1}, {1, time.Hour, 1},
+	} {
+		if got := nextLooks(c.looks, c.slept); got != c.want {
+			t.Errorf("%d looks after %d and %v; want %d", got, c.looks, c.slept, c.want)
+		}
+	}
+}
+
+// TestServe_Closed ends at once.
+func TestServe_Closed(t *testing.T) {
 	e := open(t)
 	r, w := pipe(t)
 	if err := e.Control(unix.EPOLL_CTL_ADD, r, unix.EPOLLIN|unix.EPOLLET&(1<<32-1)); err != nil {
 		t.Fatal(err)
 	}
-	events := make([]unix.EpollEvent, 4)
-	go unix.Write(w, []byte("x"))
-	n, ok := 0, true
-	for n == 0 && ok {
-		n, ok = e.Wait(events)
-	}
-	if n != 1 || !ok || int(events[0].Fd) != r || events[0].Events != unix.EPOLLIN {
-		t.Errorf("%d, %v, %+v", n, ok, events[:n])
-	}
-	x := []byte("x")
-	if n := testing.AllocsPerRun(100, func() {
-		unix.Write(w, x)
-		e.Wait(events)
-	}); n != 0 {
-		t.Errorf("%v allocations a wait", n)
-	}
-	if err := e.Control(unix.EPOLL_CTL_DEL, r, 0); err != nil {
-		t.Error(err)
-	}
-	if err := e.Control(unix.EPOLL_CTL_MOD, r, unix.EPOLLIN); err != unix.ENOENT {
-		t.Errorf("a registration that was removed: %v", err)
-	}
-}
-
-// TestClose ends a wait, and those that come later.
-func TestClose(t *testing.T) {
-	e := open(t)
-	ended := make(chan bool)
-	go func() {
-		for ok := true; ok; {
-			_, ok = e.Wait(make([]unix.EpollEvent, 1))
-		}
-		_, ok := e.Wait(make([]unix.EpollEvent, 1))
-		ended <- ok
-	}()
+	unix.Write(w, []byte("x"))
 	if err := e.Close(); err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
-	if <-ended {
-		t.Error("a wait after Close")
-	}
+	e.Serve(make([]unix.EpollEvent, 1), func([]unix.EpollEvent) { t.Error("called after Close") })
 }

@@ -43,12 +43,11 @@ func (p *poller) disarm() {}
 
 func (p *poller) run() {
 	defer close(p.ended)
-	events := make([]unix.EpollEvent, 128)
-	for n, ok := p.epoll.Wait(events); ok; n, ok = p.epoll.Wait(events) {
-		for _, e := range events[:n] {
+	p.epoll.Serve(make([]unix.EpollEvent, 128), func(events []unix.EpollEvent) {
+		for _, e := range events {
 			p.d.ready(int(e.Fd), e.Events)
 		}
-	}
+	})
 }
 
 // threads is how many threads the poller blocks.
