@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport/internal/clock"
+	"github.com/ringport/ringport/internal/patience"
 	"github.com/ringport/ringport/internal/win32"
 	"github.com/ringport/ringport/internal/win32/consoletest"
 )
@@ -307,7 +308,7 @@ var consoleReadersChild = child("console readers", func() error {
 				return err
 			}
 		}
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			if all := strings.Join(stacks(), "\n"); strings.Count(all, ".readConsole(") < len(ops) || strings.Count(all, ".acquire(") < len(ops)-1 {
 				return errors.New("they don't all wait")
 			}
@@ -349,7 +350,7 @@ var consoleReadersChild = child("console readers", func() error {
 		if r := <-results; !errors.Is(r.err, ErrManagerClosed) {
 			return fmt.Errorf("%+v", r)
 		}
-		if err := eventually(func() error { return goroutinesOf(nil, "iocp.(*Driver).work(", "iocp.(*Driver).interrupt(") }); err != nil {
+		if err := patience.Until(func() error { return goroutinesOf(nil, "iocp.(*Driver).work(", "iocp.(*Driver).interrupt(") }); err != nil {
 			return err
 		}
 		if s := k.m.Stats(); s.Threads != 0 {

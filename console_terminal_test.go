@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport/internal/clock"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // atTerminal is in a child process that has a terminal as its standard input, and tells its parent, which is package terminaltest's Talk,
@@ -52,7 +53,7 @@ var _ = child(terminalChild, func() error {
 		return err
 	}
 	stop()
-	if err := eventually(func() error {
+	if err := patience.Until(func() error {
 		if s := m.Stats(); s.InFlight != 0 {
 			return fmt.Errorf("%+v", s)
 		}
@@ -145,6 +146,6 @@ func (a *atTerminal) hangUp() error {
 		os.Exit(0)
 	})
 	fmt.Fprintln(os.Stderr, "hang up:")
-	<-time.After(patience)
+	<-time.After(patience.Limit)
 	return errors.New("heard nothing")
 }

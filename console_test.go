@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // heard is that a handler was called.
@@ -127,7 +129,7 @@ func TestHandleConsole_Stop(t *testing.T) {
 			t.Error("called after stop")
 		}
 		keep()
-		if err := eventually(func() error { return goroutinesOf(known, "consoleListener") }); err != nil {
+		if err := patience.Until(func() error { return goroutinesOf(known, "consoleListener") }); err != nil {
 			t.Error(err)
 		}
 		if !m.shared {
@@ -211,7 +213,7 @@ var consolePanic = child("console panic", func() error {
 	}
 	m.HandleConsole(func(e ConsoleEvent) { panic("out of " + e.String()) })
 	raiseHere(ConsoleControlC)
-	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
+	for end := time.Now().Add(patience.Limit); time.Now().Before(end); runtime.Gosched() {
 		m.Step(-1)
 	}
 	return errors.New("the panic was swallowed")
@@ -344,7 +346,7 @@ var consoleDefaultChild = child("console default", func() error {
 	if err := raiseReal(); err != nil {
 		return err
 	}
-	<-time.After(patience) // until the system ends it
+	<-time.After(patience.Limit) // until the system ends it
 	return errors.New("it did not end")
 })
 

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // TestFile_CloseWakesEverybody: readers and writers that wait in the kernel, or for their turn, on every view and in every way.
@@ -113,7 +114,7 @@ func TestFile_CloseBeforeTheOperation(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
 		r, _ := filePipe(t, m)
-		ctx, cancel := context.WithTimeout(context.Background(), patience) // or else a failure hangs
+		ctx, cancel := context.WithTimeout(context.Background(), patience.Limit) // or else a failure hangs
 		defer cancel()
 		view := r.WithContext(ctx)
 		if err := view.enter("read"); err != nil {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // TestFile_GivenUp gives up many reads of each stream, at any moment, and reads what comes next: nothing is lost, and no goroutine and no thread
@@ -32,7 +34,7 @@ func TestFile_GivenUp(t *testing.T) {
 				known = goroutines() // with what a driver starts when a read waits for the first time, which need not be in the first round
 			}
 		}
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			if s := m.Stats(); s.InFlight != 0 || s.Threads != 0 {
 				return fmt.Errorf("%+v", s)
 			}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // socketFile makes a File of a socket, which the end of the test closes.
@@ -96,7 +98,7 @@ func TestFile_DoInFlight(t *testing.T) {
 			_, err := f.DoRead(&op)
 			ended <- err
 		}()
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			if m.Stats().InFlight != 1 {
 				return errors.New("it is not in flight")
 			}

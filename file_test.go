@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"testing/iotest"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // openFile opens a file that the end of the test closes, unless it is closed by then.
@@ -784,7 +786,7 @@ func TestFile_Lost(t *testing.T) {
 		}
 		runtime.KeepAlive(view)
 		view = nil
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			runtime.GC()
 			if isOpen(fd) {
 				return errors.New("a lost file's descriptor is still open")

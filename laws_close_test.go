@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 func TestLaw4_CloseDrains(t *testing.T) {
@@ -241,7 +243,7 @@ func TestLaw5_WakeIsNeverLost(t *testing.T) {
 			}
 		}()
 		for seen.Load() < total {
-			ran, err := m.Step(patience)
+			ran, err := m.Step(patience.Limit)
 			if err != nil {
 				t.Fatal(err)
 			}

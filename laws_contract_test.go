@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 func TestLaw6_NoSilentChoice(t *testing.T) {
@@ -187,7 +188,7 @@ func TestLaw7_CallbackLeavesDo(t *testing.T) {
 					op := Read(r, make([]byte, 8), CurrentOffset)
 					defer func() {
 						for m.Stats().InFlight != 0 {
-							if _, err := m.Step(patience); err != nil {
+							if _, err := m.Step(patience.Limit); err != nil {
 								t.Error(err)
 								return
 							}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // An operation is in flight until its callback has begun: a Start before that is refused, or else both callbacks would be one.
@@ -68,7 +70,7 @@ func within(t *testing.T, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(patience.Limit):
 		t.Fatal("it does not happen")
 	}
 }

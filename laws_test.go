@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // Each law of the project has its tests, by number: what it promises about the manager, on every backend and in both modes.
@@ -44,7 +46,7 @@ func TestLaw1_ExactlyOnce(t *testing.T) {
 		for m.Stats().InFlight > each/2 { // the reads that nothing but Close ends
 			if m.shared {
 				runtime.Gosched()
-			} else if _, err := m.Step(patience); err != nil {
+			} else if _, err := m.Step(patience.Limit); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -149,7 +151,7 @@ func TestLaw2_HeldUntilCompletion(t *testing.T) {
 		if s := receive(t, m, got); s != "held" {
 			t.Fatalf("read %q", s)
 		}
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			// The next completion takes the place of this one in the batch.
 			op := Nop()
 			do(t, m, &op)

@@ -12,10 +12,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// patience is how long a test waits for what must happen. It ends a hang; nothing is measured by it.
-const patience = 60 * time.Second
+	"github.com/ringport/ringport/internal/patience"
+)
 
 // backendsVariable lists the backends to test, separated by commas, where the tests should not find out for themselves.
 const backendsVariable = "RINGPORT_TEST_BACKENDS"
@@ -46,7 +45,7 @@ func leftBehind(before map[string]string) error {
 	if err != nil {
 		return err
 	}
-	return eventually(func() error {
+	return patience.Until(func() error {
 		runtime.GC() // os.File's that a test forgot are its own affair, and closed by this
 		return errors.Join(goroutinesOf(nil, "github.com/ringport/ringport"), strangeDescriptors(before), kernelWorkers())
 	})
@@ -59,18 +58,6 @@ func lessUnderRace(n int) int {
 		return n / 5
 	}
 	return n
-}
-
-// eventually asks check until it has no objection any more, for as long as patience lasts, and returns its last one.
-func eventually(check func() error) error {
-	for asked, end := 0, time.Now().Add(patience); ; asked++ {
-		if err := check(); err == nil || time.Now().After(end) {
-			return err
-		}
-		if runtime.Gosched(); asked > 100 {
-			<-time.After(time.Millisecond) // the processor is for what is awaited, which may be another process
-		}
-	}
 }
 
 // stacks are the traces of all goroutines, the caller's first.
@@ -239,17 +226,17 @@ func receive[T any](t testing.TB, m *Manager, ch <-chan T) T {
 		select {
 		case v := <-ch:
 			return v
-		case <-time.After(patience):
+		case <-time.After(patience.Limit):
 			t.Fatalf("nothing came; %+v", m.Stats())
 		}
 	}
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(patience.Limit); time.Now().Before(end); {
 		select {
 		case v := <-ch:
 			return v
 		default:
 		}
-		if _, err := m.Step(patience); err != nil {
+		if _, err := m.Step(patience.Limit); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 type shotResult struct {
@@ -353,7 +355,7 @@ func TestMultishot_Nested(t *testing.T) {
 		}
 		do(t, m, ptr(func(op *Op) { *op = Send(client, []byte("abcdef"), 0) }))
 		for len(order) < 6 {
-			if _, err := m.Step(patience); err != nil {
+			if _, err := m.Step(patience.Limit); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -388,10 +390,10 @@ func TestMultishot_FunctionDoesNotReturn(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"a", "b", "c", "d", "e", "f", ""} {
-			for end := time.Now().Add(patience); !m.shared && len(parts) == 0 && time.Now().Before(end); {
+			for end := time.Now().Add(patience.Limit); !m.shared && len(parts) == 0 && time.Now().Before(end); {
 				func() {
 					defer func() { recover() }()
-					m.Step(patience)
+					m.Step(patience.Limit)
 				}()
 			}
 			select {
@@ -399,7 +401,7 @@ func TestMultishot_FunctionDoesNotReturn(t *testing.T) {
 				if got != want {
 					t.Fatalf("%q, want %q", got, want)
 				}
-			case <-time.After(patience):
+			case <-time.After(patience.Limit):
 				t.Fatalf("%q does not come: %+v", want, m.Stats())
 			}
 		}

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ringport/ringport/internal/patience"
 	"github.com/ringport/ringport/internal/sandboxtest"
 )
 
@@ -74,7 +75,7 @@ func TestWaitProcess_ThreadsEnd(t *testing.T) {
 				checkMatches(t, err, "wait", context.Canceled)
 			})
 		}
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			if n, blocked := m.Stats().InFlight, blockedInWait(t); n != waits || !hasPidfds() && blocked != waits || hasPidfds() && blocked != 0 {
 				return fmt.Errorf("%d waits, %d threads", n, blocked)
 			}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // manyCommand is one of those that TestRunCmd_Many runs.
@@ -59,7 +61,7 @@ func TestRunCmd_Many(t *testing.T) {
 		}
 		// Those that were not to be killed with a tree.
 		t.Logf("%d commands, %d at a time; %d descendants lived on, as they should", total, atOnce, killMarked(r.mark, r.outputs))
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			return errors.Join(check(), goroutinesOf(known, "ringport.(*command)", "ringport.(*commandPipe)", "internal/process", "os/exec."))
 		}); err != nil {
 			t.Error(err)

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // childMode says what the child below does: a word and what it is about. It is set by its parent.
@@ -37,7 +39,7 @@ var processChild = child("process", func() error {
 		if about != "" {
 			fmt.Println(about)
 		}
-		<-time.After(2 * patience)
+		<-time.After(2 * patience.Limit)
 	case "copy":
 		_, err := io.Copy(os.Stdout, os.Stdin)
 		return err
@@ -74,7 +76,7 @@ var processChild = child("process", func() error {
 		}
 		fmt.Println(cmd.Process.Pid)
 		if then == "hangs" {
-			<-time.After(2 * patience)
+			<-time.After(2 * patience.Limit)
 		}
 	default:
 		return errors.ErrUnsupported
@@ -215,7 +217,7 @@ func TestWaitProcess_Many(t *testing.T) {
 				errs <- err
 			}()
 		}
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			if n := m.Stats().InFlight; n != waits {
 				return fmt.Errorf("%d in flight", n)
 			}
@@ -262,7 +264,7 @@ func TestWaitProcess_BadInput(t *testing.T) {
 		} {
 			var s ExitStatus
 			var err error
-			eventually(func() error { // Windows forgets a process when the last one does who has a handle
+			patience.Until(func() error { // Windows forgets a process when the last one does who has a handle
 				if s, err = m.WaitProcess(t.Context(), test.pid); err == nil {
 					return fmt.Errorf("there it is: %v", s)
 				}
@@ -319,7 +321,7 @@ func forCommands(t *testing.T, f func(t *testing.T, m *Manager, tree bool)) {
 			if t.Failed() {
 				t.Fatalf("tree: %v", tree)
 			}
-			if err := eventually(func() error {
+			if err := patience.Until(func() error {
 				return goroutinesOf(known, "ringport.(*command)", "ringport.(*commandPipe)", "os/exec.")
 			}); err != nil {
 				t.Errorf("tree: %v: %v", tree, err)
@@ -565,7 +567,7 @@ func checkGrandchild(t *testing.T, out *said, lives bool) {
 		killProcess(t, pid)
 		return
 	}
-	if err := eventually(func() error {
+	if err := patience.Until(func() error {
 		if isAlive(pid) {
 			return errors.New("it lives on")
 		}
@@ -591,7 +593,7 @@ func TestRunCmd_KeepsWhatWasSaid(t *testing.T) {
 			cmd.Stdout = writerFunc(func(p []byte) (int, error) {
 				if n == 0 { // the rest is in the pipe when the process is over
 					goOn.Write([]byte("x"))
-					eventually(func() error {
+					patience.Until(func() error {
 						if isAlive(cmd.Process.Pid) {
 							return errors.New("it is not over")
 						}
@@ -639,7 +641,7 @@ func TestRunCmd_Cancel(t *testing.T) {
 			succeeded bool
 		}{
 			{"listens", true, nil, 0, true},
-			{"listens in time", true, nil, patience, true},
+			{"listens in time", true, nil, patience.Limit, true},
 			{"does not listen", false, nil, time.Millisecond, false},
 			{"can't be asked", false, errOutOfPaper, time.Millisecond, false},
 			{"is killed, which comes too late", false, os.ErrProcessDone, time.Millisecond, false},
@@ -705,7 +707,7 @@ func TestRunCmd_InputHoldsUpNobody(t *testing.T) {
 			close(release)
 			cancel()
 		}
-		if err := eventually(func() error { return goroutinesOf(nil, "ringport.(*commandPipe)") }); err != nil {
+		if err := patience.Until(func() error { return goroutinesOf(nil, "ringport.(*commandPipe)") }); err != nil {
 			t.Error(err)
 		}
 	})
@@ -819,7 +821,7 @@ func TestRunCmd_CannotBeKilled(t *testing.T) {
 		if _, err := m.WaitProcess(t.Context(), pid); err != nil {
 			t.Error(err)
 		}
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			if n := m.Stats().InFlight; n != 0 {
 				return fmt.Errorf("%d operations are left", n)
 			}

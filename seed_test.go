@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // The manager is modelled on GHC's WinIO manager (GHC.Event.Windows). Each of its names that has a counterpart here has a test
@@ -154,7 +156,7 @@ func TestSeed_interruptSystemManager(t *testing.T) {
 			if m.shared {
 				continue
 			}
-			if ran, err := m.Step(patience); ran != 0 || err != nil {
+			if ran, err := m.Step(patience.Limit); ran != 0 || err != nil {
 				t.Fatalf("%d, %v", ran, err)
 			}
 		}
@@ -242,12 +244,12 @@ func foreignWait(t *testing.T, m *Manager, h Handle) {
 	if err := m.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	limit := patience
+	limit := patience.Limit
 	if d, ok := m.NextTimeout(); ok {
 		limit = min(limit, d)
 	}
 	readable := waitReadable(t, h, limit)
-	if !readable && limit == patience {
+	if !readable && limit == patience.Limit {
 		t.Fatalf("nothing to do: %+v", m.Stats())
 	}
 	if _, err := m.Step(0); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/windows"
 
+	"github.com/ringport/ringport/internal/patience"
 	"github.com/ringport/ringport/internal/win32/win32test"
 )
 
@@ -134,7 +135,7 @@ func watchConsole(m *Manager, h windows.Handle) error {
 	heard := func(n int) error {
 		for n > 0 {
 			if !m.shared {
-				if _, err := m.Step(patience); err != nil {
+				if _, err := m.Step(patience.Limit); err != nil {
 					return err
 				}
 				if len(calls) == 0 {

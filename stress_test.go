@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 var longFlag = flag.Bool("ringport.long", false, "stress with ten million operations for each backend and mode (two million under Wine), instead of 200,000")
@@ -37,7 +39,7 @@ func TestStress(t *testing.T) {
 		}
 		t.Logf("%d operations on %d managers", done, epochs)
 		// A thread of the pool that is left would show as the goroutine that is on it.
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			return errors.Join(goroutinesOf(known, "ringport.(*Manager)", "ringport/internal/"), strangeDescriptors(before), kernelWorkers())
 		}); err != nil {
 			t.Error("left behind:", err)
@@ -222,7 +224,7 @@ func (s *stress) runOwned() {
 		closed = true
 	})
 	for !closed {
-		if _, err := s.m.Step(patience); err != nil {
+		if _, err := s.m.Step(patience.Limit); err != nil {
 			s.t.Fatal(err)
 		}
 	}

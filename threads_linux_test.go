@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // TestLaw2_ThreadDies starts reads on threads that then end, which makes the kernel cancel them: nobody has asked for that,
@@ -33,7 +35,7 @@ func TestLaw2_ThreadDies(t *testing.T) {
 					ch <- result{n, err}
 				})
 			}))
-			if err := eventually(func() error {
+			if err := patience.Until(func() error {
 				if _, err := os.Stat(task); err == nil {
 					return errors.New("the thread goes on")
 				}

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 func TestTimeout_FiresOnce(t *testing.T) {
@@ -185,7 +187,7 @@ func TestTimeout_BeforeCompletions(t *testing.T) {
 		}
 		m.AfterFunc(0, func() { order = append(order, "timeout") })
 		for len(order) < 2 {
-			if _, err := m.Step(patience); err != nil {
+			if _, err := m.Step(patience.Limit); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -234,7 +236,7 @@ func TestTimeout_WakesOnlyForTheEarliest(t *testing.T) {
 	never := func() { t.Error("fired") }
 	wait(-1, -1)
 	hour := m.AfterFunc(time.Hour, never)
-	wait(time.Hour-patience, time.Hour)
+	wait(time.Hour-patience.Limit, time.Hour)
 	wakes(1)
 	later := m.AfterFunc(2*time.Hour, never)
 	later.Reset(3 * time.Hour)
@@ -243,10 +245,10 @@ func TestTimeout_WakesOnlyForTheEarliest(t *testing.T) {
 	later.Stop()
 	wakes(1)
 	minutes := m.AfterFunc(30*time.Minute, never)
-	wait(30*time.Minute-patience, 30*time.Minute)
+	wait(30*time.Minute-patience.Limit, 30*time.Minute)
 	wakes(2)
 	minutes.Reset(20 * time.Minute)
-	wait(20*time.Minute-patience, 20*time.Minute)
+	wait(20*time.Minute-patience.Limit, 20*time.Minute)
 	wakes(3)
 	minutes.Stop()
 	hour.Stop()
@@ -479,7 +481,7 @@ func TestTimeout_EveryArmingEndsOnce(t *testing.T) {
 		}
 		wg.Wait()
 		// Two of three were armed last, for 200 µs at most. On one processor the edits may be over before any could fire.
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			if slices.ContainsFunc(list, func(e *entry) bool { return e.fired.Load() > 0 }) {
 				return nil
 			}
@@ -567,7 +569,7 @@ func panicIn(where string) error {
 	} else if err := m.Start(&op, func(*Op) { panic("out of " + where) }); err != nil {
 		return err
 	}
-	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
+	for end := time.Now().Add(patience.Limit); time.Now().Before(end); runtime.Gosched() {
 		m.Step(-1)
 	}
 	return fmt.Errorf("the panic was swallowed")

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // logLine is a line of a log.
@@ -313,7 +314,7 @@ func TestLogger_Workers(t *testing.T) {
 			if err := m.Start(nop(), func(*Op) { <-release; done <- true }); err != nil {
 				t.Fatal(err)
 			}
-			if err := eventually(func() error {
+			if err := patience.Until(func() error {
 				if count, idle := m.workers.count(); count-idle < i+1 || !book.has(stuck) && i == 1 {
 					return fmt.Errorf("%d workers, %d idle, %v", count, idle, book.all())
 				}
@@ -328,7 +329,7 @@ func TestLogger_Workers(t *testing.T) {
 		close(release)
 		<-done
 		<-done
-		if err := eventually(func() error { // else Close may find that nobody waits, and start a third
+		if err := patience.Until(func() error { // else Close may find that nobody waits, and start a third
 			if count, _ := m.workers.count(); count != 1 {
 				return fmt.Errorf("%d workers after the callbacks", count)
 			}
@@ -414,7 +415,7 @@ func TestLogger_NoLock(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := eventually(func() error {
+			if err := patience.Until(func() error {
 				if !book.has("all workers are in callbacks: nothing is delivered until one returns") {
 					return fmt.Errorf("%v", book.all())
 				}
@@ -449,7 +450,7 @@ func TestLogger_NothingAfterClose(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := len(book.all())
-			if err := eventually(func() error { return goroutinesOf(others, "ringport.(*Manager).work(") }); err != nil {
+			if err := patience.Until(func() error { return goroutinesOf(others, "ringport.(*Manager).work(") }); err != nil {
 				t.Fatal(err)
 			}
 			if lines := book.all(); len(lines) != before || lines[before-1].text != "closed" {

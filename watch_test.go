@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // bell is a handle that a test signals, see newSignal.
@@ -74,7 +76,7 @@ func quiet(t testing.TB, m *Manager) {
 func noPolls(t testing.TB, m *Manager) {
 	t.Helper()
 	quiet(t, m)
-	if err := eventually(func() error {
+	if err := patience.Until(func() error {
 		if !m.shared { // a cancelled poll may take longer to come back than quiet looks
 			if _, err := m.Step(0); err != nil {
 				return err
@@ -369,13 +371,13 @@ func TestWatch_CloseInTheFunction(t *testing.T) {
 		if m.shared {
 			err = <-closed
 		} else {
-			m.Step(patience)
+			m.Step(patience.Limit)
 			err = <-closed
 		}
 		if err != nil {
 			t.Error(err)
 		}
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			if r.Err() == nil {
 				return errors.New("it goes on") // the function may not have returned
 			}
@@ -416,7 +418,7 @@ func TestWatch_CloseWaits(t *testing.T) {
 					errs <- err
 				}()
 			}
-			if err := eventually(func() error {
+			if err := patience.Until(func() error {
 				if n := strings.Count(strings.Join(stacks(), "\n"), "(*Registration).Close("); n != closers {
 					return fmt.Errorf("%d wait", n)
 				}
@@ -778,7 +780,7 @@ func TestLaw1_WatchAtRandom(t *testing.T) {
 					rounds(spots[i*n/hands:(i+1)*n/hands], uint64(i), func(heard <-chan bool) {
 						select {
 						case <-heard:
-						case <-time.After(patience):
+						case <-time.After(patience.Limit):
 							t.Errorf("a signal was lost: %+v", m.Stats())
 						}
 					})
@@ -798,7 +800,7 @@ func TestLaw1_WatchAtRandom(t *testing.T) {
 			}
 		}
 		t.Logf("%d registrations on %d handles, %d calls, %d go on", n*each, n, calls, live)
-		if err := eventually(func() error { // those that were called last may not have returned
+		if err := patience.Until(func() error { // those that were called last may not have returned
 			if s := m.Stats(); s.InFlight < int64(live) {
 				return fmt.Errorf("%d registrations are not waited for", int64(live)-s.InFlight)
 			}

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // replay is what somebody knows of a directory who applies events to what he listed last.
@@ -142,7 +144,7 @@ func marker(n int) string { return fmt.Sprintf(".marker-%d", n) }
 // Where a watch that lags behind loses changes (lagLoses), work calls breathe now and then.
 func replayDuring(t testing.TB, m *Manager, dir string, work func(breathe func())) *replay {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience.Limit)
 	defer cancel()
 	r := &replay{dir: dir}
 	worked := make(chan struct{})
@@ -355,7 +357,7 @@ func TestWatchDir_SeenWhenReported(t *testing.T) {
 // keep decides to leave out; nil: none.
 func stories(t testing.TB, m *Manager, dir string, options DirOptions, keep func(DirEvent) bool, steps ...func()) [][]DirEvent {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience.Limit)
 	defer cancel()
 	all := make([][]DirEvent, len(steps))
 	next, marks := 0, 0
@@ -491,7 +493,7 @@ func TestWatchDir_Overflow(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		dir := t.TempDir()
 		must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o666))
-		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*patience.Limit)
 		defer cancel()
 		rescans := 0
 		for e, err := range open(t, c).WatchDir(ctx, dir, DirOptions{}) {
@@ -567,7 +569,7 @@ func TestWatchDir_Ends(t *testing.T) {
 			}), ErrManagerClosed)
 		}
 		checkTyped(t, "manager closed before", 0, watch(t.Context(), waits), ErrManagerClosed)
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			return errors.Join(strangeDescriptors(before), goroutinesOf(known, "ringport/internal", "(*Manager)"))
 		}); err != nil {
 			t.Error(err)

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // blockCallbacks starts n operations whose callbacks block, and returns when all do.
@@ -37,7 +39,7 @@ func blockCallbacks(t *testing.T, m *Manager, n int) (release func()) {
 // workersBecome waits until there are as many workers.
 func workersBecome(t *testing.T, m *Manager, workers, idle int) {
 	t.Helper()
-	if err := eventually(func() error {
+	if err := patience.Until(func() error {
 		if s := m.Stats(); s.Workers != workers || s.IdleWorkers != idle {
 			return fmt.Errorf("%d workers, %d of them idle; want %d and %d", s.Workers, s.IdleWorkers, workers, idle)
 		}
@@ -100,7 +102,7 @@ func TestWorkers_AtTheLimit(t *testing.T) {
 		}
 		release()
 		receive(t, m, fired)
-		if err := eventually(func() error {
+		if err := patience.Until(func() error {
 			if n := ran.Load(); n != waiting {
 				return fmt.Errorf("%d of %d ran", n, waiting)
 			}
@@ -203,7 +205,7 @@ func TestBatch_DoublesWhenFilled(t *testing.T) {
 			}
 			d.mu.Unlock()
 			d.Wake()
-			if err := eventually(func() error {
+			if err := patience.Until(func() error {
 				if s := m.Stats(); s.InFlight != 0 {
 					return fmt.Errorf("%+v", s)
 				}
@@ -238,7 +240,7 @@ func TestBatch_DoublesWhenFilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			for ran < room {
-				if _, err := m.Step(patience); err != nil {
+				if _, err := m.Step(patience.Limit); err != nil {
 					t.Fatal(err)
 				}
 			}

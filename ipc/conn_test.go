@@ -15,6 +15,7 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/internal/conntest"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // expectEnd reads what must come, and then the end.
@@ -50,7 +51,7 @@ func TestConn_Stream(t *testing.T) {
 		if err := expectEnd(client, data[:1000]); err != nil {
 			t.Error(err)
 		}
-		if err := conntest.Eventually(func() error { // the system may take one more
+		if err := patience.Until(func() error { // the system may take one more
 			if _, err := client.Write(data[:1]); !errors.Is(err, syscall.EPIPE) {
 				return fmt.Errorf("a write to nobody: %v", err)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/internal/conntest"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // TestListener_EndsAccepts: Close and a context end the Accepts that wait.
@@ -242,7 +243,7 @@ func TestListener_CloseWhileDialing(t *testing.T) {
 						return 0, nil
 					default:
 					}
-					c, err := (&Dialer{Manager: m, Timeout: conntest.Patience}).Dial(context.Background(), name)
+					c, err := (&Dialer{Manager: m, Timeout: patience.Limit}).Dial(context.Background(), name)
 					if errors.Is(err, context.DeadlineExceeded) {
 						return 0, err
 					}
@@ -280,7 +281,7 @@ func TestListener_CloseWhileDialing(t *testing.T) {
 			if round%2 == 0 { // in the other rounds it is closed at once
 				select {
 				case <-came:
-				case <-time.After(conntest.Patience):
+				case <-time.After(patience.Limit):
 					t.Fatal(round, "nobody came")
 				}
 			}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/internal/conntest"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 var pipeNumber atomic.Int64
@@ -264,7 +265,7 @@ func TestDial_AsksAgain(t *testing.T) {
 		dial(t, m, l)
 		before := m.Stats().Failed
 		waiting := conntest.Async(func() (*Conn, error) { return (&Dialer{Manager: m}).Dial(context.Background(), l.Addr().String()) })
-		if err := conntest.Eventually(func() error {
+		if err := patience.Until(func() error {
 			if m.Stats().Failed == before {
 				return errors.New("it has not tried again")
 			}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/internal/conntest"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 func forNetworks(t *testing.T, f func(t *testing.T, s stack, network string)) {
@@ -245,7 +246,7 @@ func TestConn_BackPressure(t *testing.T) {
 		var was, is runtime.MemStats
 		runtime.GC() // this test makes garbage of its own
 		runtime.ReadMemStats(&was)
-		if err := conntest.Eventually(func() error { // the systems' buffers may grow for a while
+		if err := patience.Until(func() error { // the systems' buffers may grow for a while
 			conntest.InFlight(t, s.m, 1)
 			before := sent.Load()
 			for range 1000 {
@@ -291,7 +292,7 @@ func TestConn_BackPressure(t *testing.T) {
 func TestConn_ReadOfNothing(t *testing.T) {
 	forNetworks(t, func(t *testing.T, s stack, network string) {
 		client, _ := pair(t, s, network)
-		client.SetReadDeadline(time.Now().Add(conntest.Patience))
+		client.SetReadDeadline(time.Now().Add(patience.Limit))
 		if n, err := client.Read(nil); n != 0 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
@@ -469,7 +470,7 @@ func TestConn_DeadlineChanges(t *testing.T) {
 				case <-ended:
 				case <-stopped:
 					return fmt.Errorf("no traffic after %d changes", i)
-				case <-time.After(conntest.Patience):
+				case <-time.After(patience.Limit):
 					return fmt.Errorf("change %d, to a deadline in %v, ended nothing", i, in)
 				}
 				client.SetDeadline(time.Time{})

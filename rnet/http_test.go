@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport/internal/conntest"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // exchange is one case of TestHTTP: what a client does, and what it saw, as text to be compared.
@@ -185,7 +186,7 @@ func TestHTTP(t *testing.T) {
 				closed.Add(1)
 			}
 		}}
-		transport := &http.Transport{DialContext: s.dial, DisableCompression: true, ExpectContinueTimeout: conntest.Patience}
+		transport := &http.Transport{DialContext: s.dial, DisableCompression: true, ExpectContinueTimeout: patience.Limit}
 		url := "http://" + l.Addr().String()
 		serve := server.Serve
 		if kind != "plain" {
@@ -210,7 +211,7 @@ func TestHTTP(t *testing.T) {
 		if _, err := serving(); err != http.ErrServerClosed {
 			t.Errorf("Serve: %v", err)
 		}
-		if err := conntest.Eventually(func() error {
+		if err := patience.Until(func() error {
 			if o, c := opened.Load(), closed.Load(); o != c || o == 0 {
 				return fmt.Errorf("%d connections, %d closed", o, c)
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/internal/conntest"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // TestListener_EndsAccepts: Close, the deadline and a context end the Accepts that wait.
@@ -84,7 +85,7 @@ func TestListener_LosesNoConnection(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				c.SetDeadline(time.Now().Add(conntest.Patience))
+				c.SetDeadline(time.Now().Add(patience.Limit))
 				if _, err := c.Read(make([]byte, 1)); err != io.EOF {
 					return fmt.Errorf("connection %d: %v", i, err)
 				}
@@ -149,7 +150,7 @@ func TestListener_CloseUnderFire(t *testing.T) {
 			}
 		}
 		conntest.InFlight(t, s.m, 0)
-		if err := conntest.Eventually(func() error {
+		if err := patience.Until(func() error {
 			if now := conntest.Descriptors(); len(now) > len(before) {
 				return fmt.Errorf("%d descriptors, %d before", len(now), len(before))
 			}
@@ -197,7 +198,7 @@ func TestListener_ManagerCloses(t *testing.T) {
 				})
 				l.Close()
 			}
-			if err := conntest.Eventually(func() error {
+			if err := patience.Until(func() error {
 				if now := conntest.Descriptors(); len(now) > len(before) {
 					return fmt.Errorf("%d descriptors, %d before", len(now), len(before))
 				}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ringport/ringport/internal/conntest"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // TestLoops_FullTable: with the descriptor table full, loops accept nothing and end nothing; when there is room again, the connection that
@@ -36,7 +37,7 @@ func TestLoops_FullTable(t *testing.T) {
 				if err := syscall.Connect(waits, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: ls.Addr().(*net.TCPAddr).Port}); err != nil {
 					t.Fatal(err)
 				}
-				if err := conntest.Eventually(func() error {
+				if err := patience.Until(func() error {
 					if failedAccepts(ls) == 0 {
 						return errors.New("no accept has failed")
 					}

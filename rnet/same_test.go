@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
-	"github.com/ringport/ringport/internal/conntest"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // TestSameAsNet: what goes wrong goes wrong as it does with package net: the same operation, addresses, sentinels and answers. The beginning of
@@ -157,7 +157,7 @@ func TestSameAsNet(t *testing.T) {
 			}
 			defer c.Close()
 			c.Write([]byte("x"))
-			c.SetReadDeadline(time.Now().Add(conntest.Patience))
+			c.SetReadDeadline(time.Now().Add(patience.Limit))
 			_, err = c.Read(make([]byte, 1))
 			return err
 		},

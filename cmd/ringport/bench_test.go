@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // parseFigures reads what bench --json printed.
@@ -353,7 +355,7 @@ func TestEngineDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	killed := false
-	_, _, err = p.round(t.Context(), roundSpec{Size: b.size, Nanos: int64(patience)}, func(sample) {
+	_, _, err = p.round(t.Context(), roundSpec{Size: b.size, Nanos: int64(patience.Limit)}, func(sample) {
 		if !killed {
 			killed = true
 			p.cmd.Process.Kill()

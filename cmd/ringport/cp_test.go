@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 func put(t *testing.T, path, content string) {
@@ -190,7 +191,7 @@ func TestFormatTook(t *testing.T) {
 // unfinished waits until a file with a temporary name is in dir.
 func unfinished(t *testing.T, dir string) {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(patience.Limit); time.Now().Before(end); {
 		if names, err := filepath.Glob(filepath.Join(dir, ".ringport-*")); err != nil {
 			t.Fatal(err)
 		} else if len(names) > 0 {

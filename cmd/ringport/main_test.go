@@ -7,16 +7,12 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ringport/ringport"
 )
 
 // commandVariable makes the test binary be the command, so that tests run it as users do: in processes that start others.
 const commandVariable = "RINGPORT_TEST_COMMAND"
-
-// patience is how long a test waits for what must happen. It ends a hang; nothing is measured by it.
-const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(commandVariable) != "" {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // Random blocks are in bounds and all come; sequential ones come in order, once round the file; reads and writes come as asked.
@@ -166,12 +168,12 @@ func TestCPUTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := 0
-	for deadline := time.Now().Add(patience); ; sum++ {
+	for deadline := time.Now().Add(patience.Limit); ; sum++ {
 		if now, err := cpuTime(); err != nil || now > before {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("no processor time in %v of work", patience)
+			t.Fatalf("no processor time in %v of work", patience.Limit)
 		}
 	}
 }

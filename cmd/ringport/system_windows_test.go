@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/patience"
 	"github.com/ringport/ringport/internal/win32/consoletest"
 )
 
@@ -74,7 +75,7 @@ func showProgress() error {
 	p.stage("begin", 10)
 	p.at(1, "much longer than half, but it still fits in")
 	text := ""
-	for end := time.Now().Add(patience); !strings.Contains(text, "50%") && time.Now().Before(end); { // it is not drawn each time
+	for end := time.Now().Add(patience.Limit); !strings.Contains(text, "50%") && time.Now().Before(end); { // it is not drawn each time
 		p.at(5, "half")
 		if text, err = consoletest.Text(screen, 3); err != nil {
 			return err
@@ -149,7 +150,7 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Wait()
-	for end := time.Now().Add(patience); ; {
+	for end := time.Now().Add(patience.Limit); ; {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			t.Fatal(err)

@@ -17,10 +17,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// patience is how long the test waits for what must happen.
-const patience = 60 * time.Second
+	"github.com/ringport/ringport/internal/patience"
+)
 
 // programVariable makes the test be the program.
 const programVariable = "MIRROR_TEST_PROGRAM"
@@ -65,7 +64,7 @@ func become(t *testing.T, from, to string) {
 	t.Helper()
 	want := content(t, from)
 	got := content(t, to)
-	for end := time.Now().Add(patience); !maps.Equal(got, want); got = content(t, to) {
+	for end := time.Now().Add(patience.Limit); !maps.Equal(got, want); got = content(t, to) {
 		if time.Now().After(end) {
 			t.Fatalf("got %v; want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 		}

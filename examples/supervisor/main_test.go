@@ -16,10 +16,8 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/patience"
 )
-
-// patience is how long a test waits for what must happen.
-const patience = time.Minute
 
 // modeVariable makes the test binary a command to supervise.
 const modeVariable = "RINGPORT_TEST_SUPERVISED"
@@ -60,9 +58,9 @@ func command() {
 			log.Fatal(err)
 		}
 		fmt.Println("started", child.Process.Pid)
-		<-time.After(2 * patience)
+		<-time.After(2 * patience.Limit)
 	case "wait":
-		<-time.After(2 * patience)
+		<-time.After(2 * patience.Limit)
 	}
 }
 
@@ -134,7 +132,7 @@ func TestStops(t *testing.T) {
 	if n := strings.Count(logged.String(), ": stopped: "); n < 2 || !strings.Contains(logged.String(), "; again in") {
 		t.Errorf("log:\n%s", &logged)
 	}
-	waiting, cancel := context.WithTimeout(t.Context(), patience)
+	waiting, cancel := context.WithTimeout(t.Context(), patience.Limit)
 	defer cancel()
 	for range 2 { // they are no children of ours: that they are over is an error, on some systems
 		if _, err := s.m.WaitProcess(waiting, <-started); waiting.Err() != nil {

@@ -15,10 +15,8 @@ import (
 	"time"
 
 	"github.com/ringport/ringport"
+	"github.com/ringport/ringport/internal/patience"
 )
-
-// Patience is how long a test waits for what must happen. It ends a hang; nothing is measured by it.
-const Patience = 60 * time.Second
 
 // Run runs all tests and returns the exit status, which says too whether they left nothing behind: no goroutine, and none of [Descriptors].
 func Run(m *testing.M) int {
@@ -31,7 +29,7 @@ func Run(m *testing.M) int {
 		d.Close()
 	}
 	if code == 0 {
-		if err := Eventually(func() error { return leftBehind(before, Descriptors()) }); err != nil {
+		if err := patience.Until(func() error { return leftBehind(before, Descriptors()) }); err != nil {
 			fmt.Fprintln(os.Stderr, "FAIL: the tests left something behind:", err)
 			code = 1
 		}
@@ -55,18 +53,6 @@ func leftBehind(before, now []string) error {
 	return errors.Join(errs...)
 }
 
-// Eventually asks check until it has no objection any more, for as long as patience lasts, and returns its last one.
-func Eventually(check func() error) error {
-	for asked, end := 0, time.Now().Add(Patience); ; asked++ {
-		if err := check(); err == nil || time.Now().After(end) {
-			return err
-		}
-		if runtime.Gosched(); asked > 100 {
-			<-time.After(time.Millisecond) // the processor is for what is awaited, which may be another process
-		}
-	}
-}
-
 // Async runs f in a goroutine; the function that it returns waits for its result.
 func Async[T any](f func() (T, error)) func() (T, error) {
 	var v T
@@ -80,7 +66,7 @@ func Async[T any](f func() (T, error)) func() (T, error) {
 		select {
 		case <-done:
 			return v, err
-		case <-time.After(Patience):
+		case <-time.After(patience.Limit):
 			return v, errors.New("it hangs")
 		}
 	}
@@ -89,7 +75,7 @@ func Async[T any](f func() (T, error)) func() (T, error) {
 // InFlight waits until m has n operations in flight.
 func InFlight(t testing.TB, m *ringport.Manager, n int64) {
 	t.Helper()
-	if err := Eventually(func() error {
+	if err := patience.Until(func() error {
 		if got := m.Stats().InFlight; got != n {
 			return fmt.Errorf("%d operations in flight, want %d", got, n)
 		}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // Open makes a pseudo-terminal. What is written to its master is typed on the terminal.
@@ -96,12 +98,11 @@ func Talk(cmd *exec.Cmd, ready func(mode *unix.Termios) bool) (report string, er
 
 // await waits until the terminal is ready.
 func await(terminal *os.File, ready func(mode *unix.Termios) bool) error {
-	const patience = 60 * time.Second
 	raw, err := terminal.SyscallConn()
 	if err != nil {
 		return err
 	}
-	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
+	for end := time.Now().Add(patience.Limit); time.Now().Before(end); runtime.Gosched() {
 		var mode *unix.Termios
 		var asked error
 		if err := errors.Join(raw.Control(func(fd uintptr) { mode, asked = unix.IoctlGetTermios(int(fd), unix.TCGETS) }), asked); err != nil {
