@@ -258,6 +258,25 @@ func TestDialer_ExpectedOwner(t *testing.T) {
 	})
 }
 
+// TestDialer_BadOwner: an owner that nobody can be is refused before anything is connected to.
+func TestDialer_BadOwner(t *testing.T) {
+	l := listen(t, ListenConfig{})
+	for _, owner := range append(notUsers, "root", "-1", " ") {
+		d := Dialer{ExpectedOwner: owner}
+		c, err := d.Dial(context.Background(), l.Addr().String())
+		var wrong *ringport.ConfigError
+		if c != nil || !errors.As(err, &wrong) || wrong.Field != "ExpectedOwner" || wrong.Value != owner || errors.Is(err, ErrOwner) {
+			t.Errorf("%q: %v, %v", owner, c, err)
+		}
+	}
+	if _, err := dial(t, nil, l).Write([]byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conntest.Expect(accept(t, l), []byte("first")); err != nil {
+		t.Errorf("who was refused had connected: %v", err)
+	}
+}
+
 // TestListen_BadConfig: what can't be is an error that says what.
 func TestListen_BadConfig(t *testing.T) {
 	for field, lc := range map[string]ListenConfig{

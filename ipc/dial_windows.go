@@ -16,8 +16,13 @@ import (
 // less than GENERIC_WRITE, which has the right to create instances in it, and would be refused where that is not granted.
 const clientAccess = windows.FILE_GENERIC_READ | windows.FILE_WRITE_DATA | windows.FILE_WRITE_ATTRIBUTES
 
-// checkOwner: what a SID may be the system knows.
-func checkOwner(id string) error { return nil }
+// checkOwner refuses what can't be a Peer's UserID, unless it is "": aliases that stand for a SID too.
+func checkOwner(id string) error {
+	if sid, err := windows.StringToSid(id); id != "" && (err != nil || sid.String() != id) {
+		return &ringport.ConfigError{Field: "ExpectedOwner", Value: id, Reason: "a user's SID, as Uid of package os/user"}
+	}
+	return nil
+}
 
 // connect opens the pipe at path, waiting for an instance that listens.
 func connect(ctx context.Context, m *ringport.Manager, path string) (*ringport.File, link, error) {

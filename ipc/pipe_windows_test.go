@@ -30,6 +30,9 @@ func unused(testing.TB) string {
 // stranger is a user who runs no test: LOCAL SERVICE.
 const stranger = "S-1-5-19"
 
+// notUsers are no SIDs as package os/user writes them.
+var notUsers = []string{"0", "BA", "s-1-5-19", "S-1-5", "S-1-5-19 "}
+
 func userID(t testing.TB) string {
 	t.Helper()
 	user, err := windows.GetCurrentProcessToken().GetTokenUser()

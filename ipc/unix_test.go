@@ -36,6 +36,9 @@ func unused(t testing.TB) string {
 // stranger is a user who runs no test.
 const stranger = "12345"
 
+// notUsers are no numbers of users.
+var notUsers = []string{"S-1-5-19", "4294967296", " 0"}
+
 func userID(testing.TB) string { return strconv.Itoa(os.Geteuid()) }
 
 // filesIn are the names in the folder of a socket.
@@ -194,23 +197,6 @@ func TestErrors_Path(t *testing.T) {
 		if !errors.Is(err, c.want) || !errors.As(err, &e) || e.Addr != Addr(c.addr) || !strings.Contains(err.Error(), " unix "+c.addr+": ") {
 			t.Errorf("%s: %v; want %v at %s", c.name, err, c.want, c.addr)
 		}
-	}
-}
-
-// TestDialer_BadOwner: an owner that nobody can be is refused before anything is connected to.
-func TestDialer_BadOwner(t *testing.T) {
-	l := listen(t, ListenConfig{})
-	for _, owner := range []string{"root", "S-1-5-19", "-1", "4294967296", " 0"} {
-		d := Dialer{ExpectedOwner: owner}
-		c, err := d.Dial(context.Background(), l.Addr().String())
-		var wrong *ringport.ConfigError
-		if c != nil || !errors.As(err, &wrong) || wrong.Field != "ExpectedOwner" || wrong.Value != owner || errors.Is(err, ErrOwner) {
-			t.Errorf("%q: %v, %v", owner, c, err)
-		}
-	}
-	dial(t, nil, l).Write([]byte("first"))
-	if err := conntest.Expect(accept(t, l), []byte("first")); err != nil {
-		t.Errorf("who was refused had connected: %v", err)
 	}
 }
 

@@ -104,10 +104,10 @@ type Loops struct {
 // connections among listeners (Linux, TCP) each loop has its own; elsewhere the first one accepts for all.
 func ServeLoops(ctx context.Context, network, address string, h Handler, config LoopConfig) (*Loops, error) {
 	if h == nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Err: ringport.ErrNilCallback}
+		return nil, listenError(network, nil, fmt.Errorf("the handler: %w", ringport.ErrNilCallback))
 	}
 	if err := config.complete(); err != nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+		return nil, listenError(network, nil, err)
 	}
 	ls := &Loops{config: config, handler: h, network: network}
 	ls.drain, _ = h.(DrainHandler)
@@ -239,10 +239,11 @@ func (l *loop) run(ctx context.Context, address string, shared, accepts bool, st
 func (l *loop) open(ctx context.Context, address string, shared, accepts bool) (err error) {
 	l.m, err = ringport.New(ringport.Config{CallerDriven: true, Backend: l.of.config.Backend, Depth: loopDepth})
 	if err != nil {
-		return err
+		return listenError(l.of.network, nil, err)
 	}
-	l.bufs, err = l.m.NewBuffers(l.of.config.Buffers, l.of.config.BufferBytes)
-	if err == nil && accepts {
+	if l.bufs, err = l.m.NewBuffers(l.of.config.Buffers, l.of.config.BufferBytes); err != nil {
+		err = listenError(l.of.network, nil, err)
+	} else if accepts {
 		var ln net.Listener
 		if ln, err = (&ListenConfig{Manager: l.m, ReusePort: shared, ofLoop: true}).Listen(ctx, l.of.network, address); err == nil {
 			l.listener = ln.(*Listener)

@@ -528,11 +528,13 @@ func TestLoops_BadInput(t *testing.T) {
 	} {
 		_, err := ServeLoops(t.Context(), "tcp", "127.0.0.1:0", &handlerFuncs{}, config)
 		var wrong *ringport.ConfigError
-		if !errors.As(err, &wrong) || wrong.Field != name {
+		var op *net.OpError
+		if !errors.As(err, &wrong) || wrong.Field != name || !errors.As(err, &op) || op.Op != "listen" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := ServeLoops(t.Context(), "tcp", "127.0.0.1:0", nil, LoopConfig{}); !errors.Is(err, ringport.ErrNilCallback) {
+	_, err = ServeLoops(t.Context(), "tcp", "127.0.0.1:0", nil, LoopConfig{})
+	if !errors.Is(err, ringport.ErrNilCallback) || err.Error() != "listen tcp: the handler: nil callback" {
 		t.Errorf("no handler: %v", err)
 	}
 }
