@@ -249,7 +249,7 @@ const (
 
 // checkOwner refuses what can't be a Peer's UserID, unless it is "".
 func checkOwner(id string) error {
-	if _, err := strconv.ParseUint(id, 10, 32); err != nil && id != "" {
+	if n, err := strconv.ParseUint(id, 10, 32); id != "" && (err != nil || strconv.FormatUint(n, 10) != id) {
 		return &ringport.ConfigError{Field: "ExpectedOwner", Value: id, Reason: "a user's number, as Uid of package os/user"}
 	}
 	return nil

@@ -37,7 +37,7 @@ func unused(t testing.TB) string {
 const stranger = "12345"
 
 // notUsers are no numbers of users.
-var notUsers = []string{"S-1-5-19", "4294967296", " 0"}
+var notUsers = []string{"S-1-5-19", "4294967296", " 0", "00"}
 
 func userID(testing.TB) string { return strconv.Itoa(os.Geteuid()) }
 

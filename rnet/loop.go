@@ -251,7 +251,10 @@ func (l *loop) open(ctx context.Context, address string, shared, accepts bool) (
 			if l.of.divides {
 				l.accept.Unattached() // whose it will be attaches it
 			}
-			err = l.m.Start(&l.accept, l.onAccept)
+			if err = l.m.Start(&l.accept, l.onAccept); err != nil {
+				err = listenError(l.of.network, l.listener.Addr(), err)
+				l.listener.Close()
+			}
 		}
 	}
 	if err != nil {

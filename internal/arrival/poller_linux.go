@@ -111,7 +111,7 @@ func (p *Poller) open() error {
 // run wakes readers until Close.
 func (p *Poller) run(e *epoll.Instance) {
 	defer close(p.ended)
-	e.Serve(make([]unix.EpollEvent, 256), p.wake)
+	e.Serve(p.wake)
 }
 
 func (p *Poller) wake(events []unix.EpollEvent) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/clock"
 )
 
 // Instance is an epoll instance. Serve is for one goroutine, once.
@@ -29,7 +31,11 @@ func Open() (*Instance, error) {
 		return nil, err
 	}
 	e := &Instance{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
-	if e.conn, err = e.file.SyscallConn(); err != nil {
+	// Where the runtime's poller has no room os.NewFile says nothing, but then there are no deadlines either.
+	if err = e.file.SetReadDeadline(time.Time{}); err == nil {
+		e.conn, err = e.file.SyscallConn()
+	}
+	if err != nil {
 		e.file.Close()
 		return nil, err
 	}
@@ -42,47 +48,64 @@ func (e *Instance) Control(op, fd int, events uint32) error {
 	return unix.EpollCtl(e.fd, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
-// A look costs a system call and a word to the scheduler, being woken a sleep and a start of a thread as well, ten times that or more. So Serve
-// looks in vain as often as has been worth while of late, at most maxLooks times, before it sleeps, and others run between its looks.
-const (
-	maxLooks = 32
-	// shortSleep is less than what maxLooks take: the next event would have been found by looking.
-	shortSleep = 50 * time.Microsecond
-)
+// roomAtFirst is for how many events there is room at first. It doubles when a look fills it.
+const roomAtFirst = 128
 
-// Serve calls handle with what has happened, as it happens, until Close. Events is where the kernel puts it: more at a time don't fit. What is
-// registered must be EPOLLET or EPOLLONESHOT.
-func (e *Instance) Serve(events []unix.EpollEvent, handle func([]unix.EpollEvent)) {
-	looks := 1
-	var asleep time.Time
+// Serve calls handle with what has happened, as it happens, until Close. What is registered must be EPOLLET or EPOLLONESHOT.
+func (e *Instance) Serve(handle func([]unix.EpollEvent)) {
+	events := make([]unix.EpollEvent, roomAtFirst)
+	var s stay
 	// All is done in one RawConn.Read, in whose course the runtime's poller forgets nothing that it has seen; each begins by forgetting.
 	e.conn.Read(func(uintptr) bool {
-		woken := true
-		for inVain := 0; inVain < looks; runtime.Gosched() {
+		s.begin(clock.Nanos())
+		for {
 			n, err := unix.EpollWait(e.fd, events, 0)
-			switch {
-			case n > 0:
-				if woken { // by this
-					looks = nextLooks(looks, time.Since(asleep))
-				}
+			if n > 0 {
+				s.found(clock.Nanos())
 				handle(events[:n])
-				inVain = 0
-			case err != unix.EINTR:
-				inVain++
 			}
-			woken = false
+			runtime.Gosched()
+			now := clock.Nanos()
+			if n > 0 {
+				s.handled(now)
+			}
+			switch {
+			case err == unix.EINTR:
+			case n == len(events):
+				events = make([]unix.EpollEvent, 2*n) // more may be there, of which nothing would tell
+			case s.over(now, n <= 0):
+				return false
+			}
 		}
-		asleep = time.Now()
-		return false
 	})
 }
 
-// nextLooks is how often to look in vain after a sleep that something ended.
-func nextLooks(looks int, slept time.Duration) int {
-	if slept < shortSleep {
-		return min(2*looks, maxLooks)
-	}
-	return max(looks/2, 1)
+// A look costs a system call and a word to the scheduler; to sleep and be woken ten times that or more, a thread's start among it, and what then
+// comes first comes alone. So Serve stays and looks again for a while if something came lately, and others run between its looks.
+//
+// But who waits in the runtime's poller is seen to only when nothing is left to run, or by the runtime's monitor after 10 ms, and who closes
+// the instance waits as well. So a stay has an end whatever comes, and begins again as soon as the runtime's poller has been asked.
+const (
+	lingerNanos = int64(50 * time.Microsecond)
+	stayNanos   = int64(200 * time.Microsecond)
+)
+
+// stay is from one sleep to the next.
+type stay struct {
+	began   int64 // clock.Nanos
+	last    int64 // when what was last found had been handled
+	lingers bool  // what was last found came less than lingerNanos after what was before it
+}
+
+func (s *stay) begin(now int64) { s.began = now }
+
+func (s *stay) found(now int64) { s.lingers = now-s.last < lingerNanos }
+
+func (s *stay) handled(now int64) { s.last = now }
+
+// over reports whether to sleep, after a look that was in vain or not.
+func (s *stay) over(now int64, inVain bool) bool {
+	return now-s.began >= stayNanos || inVain && (!s.lingers || now-s.last >= lingerNanos)
 }
 
 // Close ends the instance with all its registrations.

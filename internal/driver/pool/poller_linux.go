@@ -43,7 +43,7 @@ func (p *poller) disarm() {}
 
 func (p *poller) run() {
 	defer close(p.ended)
-	p.epoll.Serve(make([]unix.EpollEvent, 128), func(events []unix.EpollEvent) {
+	p.epoll.Serve(func(events []unix.EpollEvent) {
 		for _, e := range events {
 			p.d.ready(int(e.Fd), e.Events)
 		}
