@@ -42,6 +42,24 @@ func userID(t testing.TB) string {
 	return user.User.Sid.String()
 }
 
+// findsRoom connects without waiting, and reports whether an instance was left.
+func findsRoom(t *testing.T, l *Listener) bool {
+	t.Helper()
+	name, err := windows.UTF16PtrFromString(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := windows.CreateFile(name, clientAccess, 0, nil, windows.OPEN_EXISTING, windows.FILE_FLAG_OVERLAPPED, 0)
+	if err == windows.ERROR_PIPE_BUSY {
+		return false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { windows.CloseHandle(h) })
+	return true
+}
+
 // modes are the values of MessageMode that there are here.
 var modes = []bool{false, true}
 

@@ -41,6 +41,23 @@ var notUsers = []string{"S-1-5-19", "4294967296", " 0", "00"}
 
 func userID(testing.TB) string { return strconv.Itoa(os.Geteuid()) }
 
+// findsRoom connects without waiting, and reports whether the backlog had room.
+func findsRoom(t *testing.T, l *Listener) bool {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err = syscall.SetNonblock(fd, true); err == nil {
+		err = syscall.Connect(fd, &syscall.SockaddrUnix{Name: l.Addr().String()})
+	}
+	if err != nil && err != syscall.EAGAIN {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
 // filesIn are the names in the folder of a socket.
 func filesIn(t *testing.T, path string) string {
 	t.Helper()
