@@ -110,8 +110,15 @@ func TestListener_CloseUnderFire(t *testing.T) {
 		const connections, dialers = 10_000, 4
 		for _, network := range networks {
 			n := connections / len(networks)
-			l := listen(t, s, network)
-			at := l.Addr().String()
+			at := aside
+			if network == "unix" {
+				at = addressOf(t, network)
+			}
+			l, err := s.listen(network, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at = l.Addr().String()
 			var dialed, accepted atomic.Int64
 			accept := func() error {
 				for {

@@ -127,6 +127,20 @@ func listen(t testing.TB, s stack, network string) net.Listener {
 	return l
 }
 
+// aside is where a test listens that expects nobody there afterwards. A port of 127.0.0.1 may be another test program's as soon as it is closed.
+const aside = "127.0.0.2:0"
+
+// nobody is an address at which nobody listens.
+func nobody(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", aside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	return l.Addr().String()
+}
+
 func dialError(s stack, ctx context.Context, network, address string) error {
 	c, err := s.dial(ctx, network, address)
 	if err == nil {

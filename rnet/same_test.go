@@ -26,9 +26,7 @@ func TestSameAsNet(t *testing.T) {
 	dead := func() (context.Context, context.CancelFunc) { return context.WithCancel(background) }
 	cases := map[string]func(t *testing.T, s stack) error{
 		"dial nobody": func(t *testing.T, s stack) error {
-			l := listen(t, netStack, "tcp")
-			l.Close()
-			return dialError(s, background, "tcp", l.Addr().String())
+			return dialError(s, background, "tcp", nobody(t))
 		},
 		"unix: dial no socket file": func(t *testing.T, s stack) error {
 			return dialError(s, background, "unix", filepath.Join(os.TempDir(), "there", "is", "none"))
@@ -146,7 +144,7 @@ func TestSameAsNet(t *testing.T) {
 			return err
 		},
 		"udp: a packet to nobody": func(t *testing.T, s stack) error {
-			gone, err := net.ListenPacket("udp", "127.0.0.1:0")
+			gone, err := net.ListenPacket("udp", aside)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -315,7 +313,7 @@ func reached(s stack, l net.Listener, host string) bool {
 			a.Close()
 		}
 	}()
-	c.SetReadDeadline(time.Now().Add(10 * time.Second)) // of the other process
+	c.SetReadDeadline(time.Now().Add(patience.Limit)) // of the other process
 	said, _ := io.ReadAll(c)
 	return string(said) == l.Addr().String()
 }

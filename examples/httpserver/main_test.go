@@ -22,7 +22,7 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	ended := make(chan error)
-	go func() { ended <- run(ctx, "127.0.0.1:0", dir, w) }()
+	go func() { ended <- run(ctx, "127.0.0.3:0", dir, w) }() // where no other test listens when this one has ended
 	url, err := bufio.NewReader(r).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)

@@ -197,12 +197,15 @@ func pollListener(f *fixture) {
 
 // pollRefused: the connection begins without waiting, and comes to nothing.
 func pollRefused(f *fixture) {
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	deaf := f.rawSocket(false) // keeps its port from others, and does not listen
+	if err := windows.Bind(deaf, &windows.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		f.Fatal(err)
+	}
+	name, err := windows.Getsockname(deaf)
 	if err != nil {
 		f.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close() // nobody listens there now
+	port := name.(*windows.SockaddrInet4).Port
 	s := f.rawSocket(true)
 	nonblocking, n := uint32(1), uint32(0)
 	const fionbio = 0x8004667e
