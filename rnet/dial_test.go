@@ -15,6 +15,7 @@ import (
 
 	"github.com/ringport/ringport"
 	"github.com/ringport/ringport/internal/conntest"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // blackHole is a listener whose queue is full, so that the system drops what wants to connect.
@@ -97,11 +98,9 @@ func TestDial_BlackHole(t *testing.T) {
 func TestDial_Parallel(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {
 		good, other := listen(t, netStack, "tcp4"), listen(t, netStack, "tcp6")
-		closed := listen(t, netStack, "tcp4")
-		closed.Close()
 		at := func(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.String()) }
 		hole := netip.MustParseAddrPort(blackHole(t))
-		nobody := at(closed.Addr())
+		nobody := netip.MustParseAddrPort(nobody(t))
 		for _, c := range []struct {
 			name                 string
 			delay                time.Duration
@@ -160,14 +159,16 @@ func TestDial_TwoConnections(t *testing.T) {
 	})
 }
 
-// TestDial_Share: each address has its share of the time, so that one that never answers leaves some for the next.
+// TestDial_Share: each address has its share of the time, so that one that never answers leaves some for the next. The many are there for the
+// shares to be short, and for a busy machine to have as many tries.
 func TestDial_Share(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {
 		hole, good := netip.MustParseAddrPort(blackHole(t)), listen(t, netStack, "tcp4")
 		d := Dialer{Manager: s.m}
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience.Limit)
 		defer cancel()
-		c, err := d.dialSerial(ctx, "tcp", []netip.AddrPort{hole, netip.MustParseAddrPort(good.Addr().String())})
+		targets := append([]netip.AddrPort{hole}, slices.Repeat([]netip.AddrPort{netip.MustParseAddrPort(good.Addr().String())}, 29)...)
+		c, err := d.dialSerial(ctx, "tcp", targets)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,9 +342,7 @@ func TestDialer(t *testing.T) {
 // TestDial_Self: a socket that gets the port that it connects to is connected with itself. Such an attempt is repeated.
 func TestDial_Self(t *testing.T) {
 	forEach(t, func(t *testing.T, s stack) {
-		l := listen(t, netStack, "tcp4")
-		at := l.Addr().String()
-		l.Close()
+		at := nobody(t)
 		own, err := ringport.IPAddress(netip.MustParseAddrPort(at))
 		if err != nil {
 			t.Fatal(err)
