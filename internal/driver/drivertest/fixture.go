@@ -100,7 +100,7 @@ func (f *fixture) leaks() (check func()) {
 	goroutines, handles := runtime.NumGoroutine(), openHandles()
 	return func() {
 		// A goroutine that was joined has said so, and has a few instructions left.
-		for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines; runtime.Gosched() {
+		for deadline := time.Now().Add(patience); runtime.NumGoroutine() > goroutines; runtime.Gosched() {
 			if time.Now().After(deadline) {
 				stacks := make([]byte, 1<<20)
 				f.Errorf("%d goroutines before, %d after:\n%s", goroutines, runtime.NumGoroutine(),

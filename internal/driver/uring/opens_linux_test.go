@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringport/ringport/internal/driver"
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // TestWaitingOpenTakesNoKernelWorker: an open that waits for its peer holds up nothing, even where the kernel has one worker and makes no
@@ -74,7 +75,7 @@ func back(t *testing.T, d *Driver, r *driver.Request) {
 func await(t *testing.T, d *Driver, r *driver.Request) {
 	t.Helper()
 	batch := make([]*driver.Request, 4)
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(patience.Limit); time.Now().Before(end); {
 		switch n, err := d.Wait(batch, time.Second); {
 		case err != nil:
 			t.Fatal(err)
