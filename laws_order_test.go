@@ -118,19 +118,26 @@ func TestLaw3_CancelInAChainHere(t *testing.T) {
 	forThreaded(t, func(t *testing.T, c Config) {
 		m := open(t, c)
 		h := Handle(tempFile(t, m, nil).Fd())
-		ops := []Op{Write(h, make([]byte, 16<<20), 0), Fdatasync(h), Write(h, []byte("late"), 32<<20), Fdatasync(h)}
-		done := make(chan error)
-		go func() { done <- m.DoChain(context.Background(), &ops[0], &ops[1], &ops[2], &ops[3]) }()
-		for {
-			m.Cancel(&ops[2])
-			select {
-			case err := <-done:
-				if _, late := ops[3].Result(); !errors.Is(err, ErrCanceled) || !errors.Is(late, ErrCanceled) {
-					t.Errorf("%v; the last: %v", err, late)
+		if err := patience.Until(func() error {
+			ops := []Op{Write(h, make([]byte, 16<<20), 0), Fdatasync(h), Write(h, []byte("late"), 32<<20), Fdatasync(h)}
+			done := make(chan error)
+			go func() { done <- m.DoChain(context.Background(), &ops[0], &ops[1], &ops[2], &ops[3]) }()
+			for {
+				m.Cancel(&ops[2])
+				select {
+				case err := <-done:
+					if err == nil {
+						return errors.New("never cancelled") // so far: the chain may have had the processor, from its start to its end
+					}
+					if _, late := ops[3].Result(); !errors.Is(err, ErrCanceled) || !errors.Is(late, ErrCanceled) {
+						t.Errorf("%v; the last: %v", err, late)
+					}
+					return nil
+				default:
 				}
-				return
-			default:
 			}
+		}); err != nil {
+			t.Error(err)
 		}
 	})
 }
