@@ -58,6 +58,7 @@ func TestZeroCopy_Contexts(t *testing.T) {
 // TestZeroCopy_Chain: what comes after it in a chain begins when the buffer is the caller's again, and it may be anywhere in one.
 func TestZeroCopy_Chain(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
+		c.MinWorkers, c.MaxWorkers = 1, 1 // so that who is done first is called back first
 		m := open(t, c)
 		client, server := connection(t, m)
 		ops := []*Op{new(Op), new(Op), new(Op), new(Op)}
