@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ringport/ringport/internal/patience"
 )
 
 // drained makes the next read of f, with which all has been received, believe that nothing is there until an edge has told otherwise.
@@ -16,7 +18,7 @@ func drained(t *testing.T, f *File) {
 	if n, err := f.Read(make([]byte, 1)); n != 0 || !isDeadline(err) {
 		t.Fatal(n, err)
 	}
-	f.SetReadDeadline(time.Now().Add(10 * time.Second)) // so that a read that is not told fails
+	f.SetReadDeadline(time.Now().Add(patience.Limit)) // so that a read that is not told fails
 }
 
 // TestFile_SocketEndStays: the end of a stream and what follows an error are there for each read, not only for the one that an edge told of it.

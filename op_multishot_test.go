@@ -192,7 +192,7 @@ func TestRecvMany_AnswersLeave(t *testing.T) {
 				t.Error(err)
 			}
 			if got++; got == many { // the loop is in this call until the first answer is there
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), patience.Limit)
 				defer cancel()
 				first := Recv(out, make([]byte, 8), 0)
 				if _, err := peers.Do(ctx, &first); err != nil {
