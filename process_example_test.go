@@ -10,35 +10,40 @@ import (
 	"io"
 	"log"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/ringport/ringport"
 )
 
-// A command is given a tenth of a second. It has left a process behind that holds its output open, which package exec would wait for; here
-// both are killed, and what was said by then is there.
+// A command is ended when it has said that it has started. It has left a process behind that holds its output open, which package exec would
+// wait for; here both are killed, and what was said by then is there.
 func ExampleManager_RunCmdTree() {
 	m, err := ringport.New(ringport.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer m.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	var out strings.Builder
 	cmd := exec.Command("/bin/sh", "-c", "sleep 600 & echo started; wait")
-	cmd.Stdout = &out
+	out, in := io.Pipe()
+	defer in.Close()
+	cmd.Stdout = in
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			fmt.Println(lines.Text())
+			cancel()
+		}
+	}()
 	err = m.RunCmdTree(ctx, cmd)
-	fmt.Print(out.String())
-	fmt.Println(errors.Is(err, context.DeadlineExceeded), cmd.ProcessState)
+	fmt.Println(errors.Is(err, context.Canceled), cmd.ProcessState)
 	// Output:
 	// started
 	// true signal: killed
 }
 
-// A command is asked to end, and has five seconds for that, before it is killed. What it has started itself is killed in any case.
+// A command is asked to end, and has a minute for that, before it is killed. What it has started itself is killed in any case.
 func ExampleManager_RunCmdTree_graceful() {
 	m, err := ringport.New(ringport.Config{})
 	if err != nil {
@@ -49,7 +54,7 @@ func ExampleManager_RunCmdTree_graceful() {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", "trap 'echo saved; exit 0' TERM; sleep 600 >/dev/null & echo started; wait")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = time.Minute
 	out, in := io.Pipe()
 	cmd.Stdout = in
 	go func() {

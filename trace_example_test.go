@@ -2,6 +2,7 @@ package ringport_test
 
 import (
 	"context"
+	"errors"
 	"log"
 	"log/slog"
 	"os"
@@ -33,8 +34,8 @@ func ExampleConfig_logger() {
 	defer r.Close()
 	defer w.Close()
 
-	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	m.AfterFunc(time.Millisecond, func() { cancel(errors.New("nobody writes")) })
 	read := ringport.Read(ringport.Handle(r.Fd()), make([]byte, 8), ringport.CurrentOffset)
 	m.Do(ctx, read.Named("the pipe"))
 	m.Close()
@@ -42,8 +43,8 @@ func ExampleConfig_logger() {
 	// Output:
 	// level=DEBUG msg=opened callerDriven=true
 	// level=DEBUG-4 msg="operation started" op=read name="the pipe"
-	// level=DEBUG-4 msg=cancel op=read name="the pipe" cause="context deadline exceeded"
-	// level=DEBUG-4 msg="operation done" op=read name="the pipe" n=0 err="read the pipe: context deadline exceeded"
+	// level=DEBUG-4 msg=cancel op=read name="the pipe" cause="nobody writes"
+	// level=DEBUG-4 msg="operation done" op=read name="the pipe" n=0 err="read the pipe: nobody writes"
 	// level=DEBUG msg="close: begun" inFlight=map[]
 	// level=DEBUG msg="close: operations are over"
 	// level=DEBUG msg=closed
