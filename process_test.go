@@ -718,7 +718,9 @@ func TestRunCmd_InACallback(t *testing.T) {
 	forEach(t, func(t *testing.T, c Config) {
 		m := open(t, c)
 		ctx, cancel := context.WithCancel(context.Background())
-		inner := make(chan error, 2)
+		inner, begun := make(chan error, 2), make(chan bool)
+		outer := processCommand(t, "hang hello")
+		outer.Stdout = onLine(func(string) { close(begun) })
 		m.AfterFunc(0, func() {
 			for range cap(inner) {
 				var out strings.Builder
@@ -730,9 +732,12 @@ func TestRunCmd_InACallback(t *testing.T) {
 				}
 				inner <- err
 			}
+			if m.shared {
+				<-begun // or there may be nothing to end
+			}
 			cancel()
 		})
-		checkEnded(t, m.RunCmd(ctx, processCommand(t, "hang")), context.Canceled)
+		checkEnded(t, m.RunCmd(ctx, outer), context.Canceled)
 		for range cap(inner) {
 			if err := receive(t, m, inner); err != nil {
 				t.Error(err)
