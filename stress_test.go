@@ -59,7 +59,8 @@ type stress struct {
 	in, out [4]stressPipe // the manager reads from in and writes to out
 
 	quota               int64
-	full                chan struct{} // closed when quota operations were accepted
+	full                chan struct{} // closed, once, when quota operations were accepted
+	fullOnce            sync.Once     // some are given back, and so may be the last one more than once
 	accepted, delivered atomic.Int64
 	wakes               atomic.Int64
 	closing             atomic.Bool
@@ -394,11 +395,7 @@ func (k *stressTask) start() {
 
 func (s *stress) accept(n int32) {
 	if v := s.accepted.Add(int64(n)); v >= s.quota && v-int64(n) < s.quota {
-		select {
-		case <-s.full:
-		default:
-			close(s.full)
-		}
+		s.fullOnce.Do(func() { close(s.full) })
 	}
 }
 
