@@ -12,9 +12,9 @@ import (
 
 var pipeNumber atomic.Int64
 
-// pipeName is a name that no pipe has had.
+// pipeName is a name that no pipe has had, be it one of namedPipe's.
 func pipeName() string {
-	return fmt.Sprintf(`\\.\pipe\ringport-test-%d-%d`, os.Getpid(), pipeNumber.Add(1))
+	return fmt.Sprintf(`\\.\pipe\ringport-ends-%d-%d`, os.Getpid(), pipeNumber.Add(1))
 }
 
 // pipeSort is how the pipe of a test is made.
