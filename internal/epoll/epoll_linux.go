@@ -87,7 +87,7 @@ func (e *Instance) Serve(handle func([]unix.EpollEvent)) {
 // the instance waits as well. So a stay has an end whatever comes, and begins again as soon as the runtime's poller has been asked.
 const (
 	lingerNanos = int64(50 * time.Microsecond)
-	stayNanos   = int64(200 * time.Microsecond)
+	stayNanos   = int64(time.Millisecond)
 )
 
 // stay is from one sleep to the next.
