@@ -127,8 +127,8 @@ func listen(t testing.TB, s stack, network string) net.Listener {
 	return l
 }
 
-// aside is where a test listens that expects nobody there afterwards. A port of 127.0.0.1 may be another test program's as soon as it is closed.
-const aside = "127.0.0.2:0"
+// aside is where a test listens that expects nobody there afterwards.
+var aside = conntest.Aside(2)
 
 // nobody is an address at which nobody listens.
 func nobody(t testing.TB) string {

@@ -110,7 +110,7 @@ func (r *room) say(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c := range r.conns {
-		c.SetWriteDeadline(time.Now().Add(time.Second))
+		c.SetWriteDeadline(time.Now().Add(5 * time.Second))
 		if _, err := io.WriteString(c, text); err != nil {
 			c.Close()
 		}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ringport/ringport/internal/conntest"
 )
 
 // TestRun: the folder's files are served, and the server ends with its context.
@@ -22,7 +24,7 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	ended := make(chan error)
-	go func() { ended <- run(ctx, "127.0.0.3:0", dir, w) }() // where no other test listens when this one has ended
+	go func() { ended <- run(ctx, conntest.Aside(3), dir, w) }() // nobody is there when it has ended
 	url, err := bufio.NewReader(r).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)

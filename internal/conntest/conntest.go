@@ -119,3 +119,12 @@ func Pattern(n int) []byte {
 	}
 	return b
 }
+
+// Aside is where a test listens that expects nobody there afterwards: at an address of its own where the system has all of 127.0.0.0/8. A port of
+// 127.0.0.1 may be another test program's as soon as it is closed. The last number tells test programs apart.
+func Aside(last byte) string {
+	if runtime.GOOS != "linux" && runtime.GOOS != "windows" {
+		last = 1
+	}
+	return fmt.Sprintf("127.0.0.%d:0", last)
+}
