@@ -57,7 +57,7 @@ func (e *Instance) Serve(handle func([]unix.EpollEvent)) {
 	var s stay
 	// All is done in one RawConn.Read, in whose course the runtime's poller forgets nothing that it has seen; each begins by forgetting.
 	e.conn.Read(func(uintptr) bool {
-		s.begin(clock.Nanos())
+		s.began = clock.Nanos()
 		for {
 			n, err := unix.EpollWait(e.fd, events, 0)
 			if n > 0 {
@@ -67,7 +67,7 @@ func (e *Instance) Serve(handle func([]unix.EpollEvent)) {
 			runtime.Gosched()
 			now := clock.Nanos()
 			if n > 0 {
-				s.handled(now)
+				s.last = now
 			}
 			switch {
 			case err == unix.EINTR:
@@ -97,11 +97,8 @@ type stay struct {
 	lingers bool  // what was last found came less than lingerNanos after what was before it
 }
 
-func (s *stay) begin(now int64) { s.began = now }
-
+// found is when a look has found something.
 func (s *stay) found(now int64) { s.lingers = now-s.last < lingerNanos }
-
-func (s *stay) handled(now int64) { s.last = now }
 
 // over reports whether to sleep, after a look that was in vain or not.
 func (s *stay) over(now int64, inVain bool) bool {

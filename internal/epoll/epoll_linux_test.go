@@ -188,11 +188,11 @@ func TestStay(t *testing.T) {
 		{asks: 240_000 + stayNanos, over: true},
 	} {
 		if c.begin != 0 {
-			s.begin(c.begin)
+			s.began = c.begin
 		}
 		if c.found != 0 {
 			s.found(c.found)
-			s.handled(c.handled)
+			s.last = c.handled
 		}
 		if got := s.over(c.asks, c.inVain); got != c.over {
 			t.Errorf("%d: over is %v: %+v", i, got, s)
