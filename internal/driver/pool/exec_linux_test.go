@@ -270,8 +270,7 @@ func TestBirthTimeAndModeOfStat(t *testing.T) {
 	if err := unix.Stat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	var fallback driver.FileStat
-	fillFromStat(&fallback, &st) // what a system without statx answers
+	fallback := driver.StatOf(&st) // what a system without statx answers
 	if fallback.BirthTime = s.BirthTime; fallback != s {
 		t.Fatalf("%+v\n%+v", fallback, s)
 	}

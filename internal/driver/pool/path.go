@@ -3,9 +3,6 @@
 package pool
 
 import (
-	"io/fs"
-	"time"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/ringport/ringport/internal/driver"
@@ -127,44 +124,4 @@ func execMkdir(r *driver.Request, dir, _ int) (int, error) {
 
 func execLink(r *driver.Request, dir, dir2 int) (int, error) {
 	return 0, linkat(dir, r.Ext.Path, dir2, r.Ext.Path2, int(r.Arg))
-}
-
-// fillFromStat stores in s what fstat(2) found. The birth time is each system's own business.
-func fillFromStat(s *driver.FileStat, st *unix.Stat_t) {
-	*s = driver.FileStat{
-		SizeBytes: st.Size, Mode: FileMode(uint32(st.Mode)), ModTime: timeOf(st.Mtim), AccessTime: timeOf(st.Atim),
-		ChangeTime: timeOf(st.Ctim), Inode: uint64(st.Ino), Device: uint64(st.Dev), LinkCount: uint64(st.Nlink),
-		UID: st.Uid, GID: st.Gid, BlockBytes: int64(st.Blksize), Blocks: int64(st.Blocks),
-	}
-}
-
-func timeOf(t unix.Timespec) time.Time { return time.Unix(t.Unix()) }
-
-// FileMode is a st_mode as Go names it.
-func FileMode(mode uint32) fs.FileMode {
-	m := fs.FileMode(mode & 0o777)
-	switch mode & unix.S_IFMT {
-	case unix.S_IFBLK:
-		m |= fs.ModeDevice
-	case unix.S_IFCHR:
-		m |= fs.ModeDevice | fs.ModeCharDevice
-	case unix.S_IFDIR:
-		m |= fs.ModeDir
-	case unix.S_IFIFO:
-		m |= fs.ModeNamedPipe
-	case unix.S_IFLNK:
-		m |= fs.ModeSymlink
-	case unix.S_IFSOCK:
-		m |= fs.ModeSocket
-	}
-	if mode&unix.S_ISGID != 0 {
-		m |= fs.ModeSetgid
-	}
-	if mode&unix.S_ISUID != 0 {
-		m |= fs.ModeSetuid
-	}
-	if mode&unix.S_ISVTX != 0 {
-		m |= fs.ModeSticky
-	}
-	return m
 }

@@ -1,8 +1,6 @@
 package pool
 
 import (
-	"time"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/ringport/ringport/internal/driver"
@@ -22,23 +20,14 @@ func stat(fd int, path string, flags uint32, s *driver.FileStat) error {
 		if err := unix.Fstatat(fd, path, &st, int(flags)); err != nil {
 			return err
 		}
-		fillFromStat(s, &st)
+		*s = driver.StatOf(&st)
 		return nil
 	default:
 		return err
 	}
-	*s = driver.FileStat{
-		SizeBytes: int64(x.Size), Mode: FileMode(uint32(x.Mode)), ModTime: statxTime(x.Mtime), AccessTime: statxTime(x.Atime),
-		ChangeTime: statxTime(x.Ctime), Inode: x.Ino, Device: unix.Mkdev(x.Dev_major, x.Dev_minor), LinkCount: uint64(x.Nlink),
-		UID: x.Uid, GID: x.Gid, BlockBytes: int64(x.Blksize), Blocks: int64(x.Blocks),
-	}
-	if x.Mask&unix.STATX_BTIME != 0 {
-		s.BirthTime = statxTime(x.Btime)
-	}
+	*s = driver.StatxOf(&x)
 	return nil
 }
-
-func statxTime(t unix.StatxTimestamp) time.Time { return time.Unix(t.Sec, int64(t.Nsec)) }
 
 func renameWithFlags(dir int, path string, dir2 int, path2 string, flags uint32) error {
 	return unix.Renameat2(dir, path, dir2, path2, uint(flags))

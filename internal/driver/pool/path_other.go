@@ -19,7 +19,7 @@ func stat(fd int, path string, flags uint32, s *driver.FileStat) error {
 	if err != nil {
 		return err
 	}
-	fillFromStat(s, &st)
+	*s = driver.StatOf(&st)
 	s.BirthTime = birthTime(&st)
 	return nil
 }

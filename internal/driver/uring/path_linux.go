@@ -1,8 +1,6 @@
 package uring
 
 import (
-	"io/fs"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -80,46 +78,7 @@ func fillStat(sqe *ring.SQE, r *driver.Request) {
 }
 
 func finishStat(r *driver.Request) {
-	x := r.Ext.Platform.(*paths).statx
-	*r.Ext.Stat = driver.FileStat{
-		SizeBytes: int64(x.Size), Mode: FileMode(uint32(x.Mode)), ModTime: when(x.Mtime), AccessTime: when(x.Atime),
-		ChangeTime: when(x.Ctime), Inode: x.Ino, Device: unix.Mkdev(x.Dev_major, x.Dev_minor), LinkCount: uint64(x.Nlink),
-		UID: x.Uid, GID: x.Gid, BlockBytes: int64(x.Blksize), Blocks: int64(x.Blocks),
-	}
-	if x.Mask&unix.STATX_BTIME != 0 {
-		r.Ext.Stat.BirthTime = when(x.Btime)
-	}
-}
-
-func when(t unix.StatxTimestamp) time.Time { return time.Unix(t.Sec, int64(t.Nsec)) }
-
-// FileMode is a st_mode as Go names it.
-func FileMode(mode uint32) fs.FileMode {
-	m := fs.FileMode(mode & 0o777)
-	switch mode & unix.S_IFMT {
-	case unix.S_IFBLK:
-		m |= fs.ModeDevice
-	case unix.S_IFCHR:
-		m |= fs.ModeDevice | fs.ModeCharDevice
-	case unix.S_IFDIR:
-		m |= fs.ModeDir
-	case unix.S_IFIFO:
-		m |= fs.ModeNamedPipe
-	case unix.S_IFLNK:
-		m |= fs.ModeSymlink
-	case unix.S_IFSOCK:
-		m |= fs.ModeSocket
-	}
-	if mode&unix.S_ISGID != 0 {
-		m |= fs.ModeSetgid
-	}
-	if mode&unix.S_ISUID != 0 {
-		m |= fs.ModeSetuid
-	}
-	if mode&unix.S_ISVTX != 0 {
-		m |= fs.ModeSticky
-	}
-	return m
+	*r.Ext.Stat = driver.StatxOf(r.Ext.Platform.(*paths).statx)
 }
 
 func fillUnlink(sqe *ring.SQE, r *driver.Request) {
