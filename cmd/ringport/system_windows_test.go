@@ -150,17 +150,17 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Wait()
-	for end := time.Now().Add(patience.Limit); ; {
+	if err := patience.Until(func() error {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(entries) == 0 {
-			return
+		if len(entries) != 0 {
+			return fmt.Errorf("%s is still there", entries[0].Name())
 		}
-		if time.Now().After(end) {
-			t.Fatalf("%s is still there", entries[0].Name())
-		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

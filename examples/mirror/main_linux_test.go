@@ -12,11 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ringport/ringport/internal/patience"
 )
@@ -63,13 +61,12 @@ func content(t *testing.T, dir string) map[string]string {
 func become(t *testing.T, from, to string) {
 	t.Helper()
 	want := content(t, from)
-	got := content(t, to)
-	for end := time.Now().Add(patience.Limit); !maps.Equal(got, want); got = content(t, to) {
-		if time.Now().After(end) {
-			t.Fatalf("got %v; want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+	must(t, patience.Until(func() error {
+		if got := content(t, to); !maps.Equal(got, want) {
+			return fmt.Errorf("got %v; want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 		}
-		runtime.Gosched()
-	}
+		return nil
+	}))
 }
 
 func must(t *testing.T, err error) {

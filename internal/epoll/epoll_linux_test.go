@@ -1,14 +1,16 @@
 package epoll
 
 import (
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ringport/ringport/internal/clock"
 	"github.com/ringport/ringport/internal/patience"
-	"golang.org/x/sys/unix"
 )
 
 func open(t *testing.T) *Instance {
@@ -77,8 +79,8 @@ func TestServe(t *testing.T) {
 			t.Errorf("%v allocations for %d events", allocated, n)
 		}
 	}
-	for !asleep() {
-		runtime.Gosched()
+	if err := patience.Until(asleep); err != nil {
+		t.Fatal(err)
 	}
 	unix.Write(w[0], x)
 	<-got
@@ -94,15 +96,15 @@ func TestServe(t *testing.T) {
 	<-ended
 }
 
-// asleep reports whether Serve waits in the runtime's poller.
-func asleep() bool {
+// asleep objects unless Serve waits in the runtime's poller.
+func asleep() error {
 	all := make([]byte, 1<<20)
 	for _, stack := range strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n") {
 		if strings.Contains(stack, "(*Instance).Serve(") && strings.Contains(stack, "[IO wait]") {
-			return true
+			return nil
 		}
 	}
-	return false
+	return errors.New("Serve does not sleep")
 }
 
 // TestServe_Many: what there is no room for in one look comes in the next, though the stay is over.
