@@ -166,11 +166,6 @@ func TestLaw7_DoInACallbackOfDo(t *testing.T) {
 		if _, err := m.Do(inner, &nop); err != nil {
 			t.Error(err)
 		}
-		// The outer one's end wakes the loop once, and may do so late if Do saw it before.
-		must(t, patience.Until(func() error { return goroutinesOf(nil, "(*Manager).poke") }))
-		if _, err := m.Step(0); err != nil {
-			t.Fatal(err)
-		}
 		expired := false
 		m.AfterFunc(5*time.Millisecond, func() { expired = true })
 		m.AfterFunc(time.Millisecond, cancelInner)

@@ -2,6 +2,7 @@ package ringport
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/ringport/ringport/internal/ctxend"
@@ -16,10 +17,11 @@ const (
 	submitEveryShots = 8
 )
 
-// loopState is a caller-driven manager's loop. Its owner alone touches it.
+// loopState is a caller-driven manager's loop. Its owner alone touches it, but for woken.
 type loopState struct {
-	closed   bool // Close was called
-	released bool // Close is through: the driver is no more
+	woken    atomic.Bool // Wake was called, and no Step has returned since
+	closed   bool        // Close was called
+	released bool        // Close is through: the driver is no more
 	live     int64
 	waits    bool // in the driver's Wait, where start functions run (Overlapped)
 	shots    int  // calls of functions of multishot operations
@@ -49,21 +51,40 @@ func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 	if m.shared {
 		return 0, ErrNotCallerDriven
 	}
-	if m.loop.closed {
+	l := &m.loop
+	if l.closed {
 		return 0, ErrManagerClosed
 	}
 	m.wakeAtEnd(context.Background())
-	return m.stepOwned(limit)
+	end := m.timeouts.now() + int64(max(limit, 0))
+	if end < 0 { // farther than the clock goes
+		limit = -1
+	}
+	for {
+		if l.woken.Load() { // during a Do, which has taken the driver's wake
+			limit = 0
+		}
+		ran, idle, err := m.round(limit)
+		// The driver's wait also ends for a signal, at the end of a Do's context, shortly before its time, and so on.
+		woken := l.woken.Load() && l.woken.Swap(false)
+		if !idle || woken || limit == 0 || err != nil {
+			return ran, err
+		}
+		if limit > 0 {
+			limit = time.Duration(max(end-m.timeouts.now(), 0))
+		}
+	}
 }
 
-func (m *Manager) stepOwned(limit time.Duration) (ran int, err error) {
+// round waits once. It may return early; idle is whether it found nothing to do.
+func (m *Manager) round(limit time.Duration) (ran int, idle bool, err error) {
 	l := &m.loop
 	ran = m.runOwed()
 	wait := m.takeDue()
 	ran += m.runDue()
 	switch {
 	case l.released: // by a callback
-		return ran, nil
+		return ran, false, nil
 	case ran > 0:
 		limit = 0 // only look: the caller may have something new to do
 	case limit < 0 || wait >= 0 && wait < limit:
@@ -74,7 +95,7 @@ func (m *Manager) stepOwned(limit time.Duration) (ran int, err error) {
 	n, err := m.drv.Wait(l.batch, limit)
 	l.waits = outer
 	if err != nil {
-		return ran, m.ownerError(err)
+		return ran, false, m.ownerError(err)
 	}
 	l.next, l.n = 0, n
 	full := n == len(l.batch)
@@ -84,7 +105,8 @@ func (m *Manager) stepOwned(limit time.Duration) (ran int, err error) {
 		l.next, l.n = 0, 0
 	}
 	m.takeDue()
-	return ran + m.runDue(), nil
+	ran += m.runDue()
+	return ran, n == 0 && ran == 0 && !l.released, nil
 }
 
 // takeDue moves what is due to the owner's list, and returns how long it is to the next timeout, negative if there is none.
@@ -173,7 +195,7 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 				m.cancelFor(next, cause)
 			}
 		}
-		if _, err := m.stepOwned(-1); err != nil {
+		if _, _, err := m.round(-1); err != nil {
 			returns = true
 			return op.fail(err)
 		}
@@ -213,7 +235,7 @@ func (m *Manager) closeOwned() error {
 	m.timeouts.stopAll()
 	m.drv.CancelAll() // nothing reaches the driver any more
 	for l := &m.loop; l.live > 0 || l.next < l.n || !l.calls.empty() || !l.inline.empty(); {
-		if _, err := m.stepOwned(-1); err != nil {
+		if _, _, err := m.round(-1); err != nil {
 			m.loop.closed = false
 			return err
 		}

@@ -420,6 +420,7 @@ func (m *Manager) Flush() error { return m.ownerError(m.guard(m.drv.Flush)) }
 // It may be called from any goroutine in both modes, and after Close, when it does nothing.
 func (m *Manager) Wake() {
 	m.counters.wakes.Add(1)
+	m.loop.woken.Store(true)
 	m.poke()
 }
 
