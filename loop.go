@@ -56,9 +56,11 @@ func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 		return 0, ErrManagerClosed
 	}
 	m.wakeAtEnd(context.Background())
-	end := m.timeouts.now() + int64(max(limit, 0))
-	if end < 0 { // farther than the clock goes
-		limit = -1
+	var end int64
+	if limit > 0 {
+		if end = m.timeouts.now() + int64(limit); end < 0 { // farther than the clock goes
+			limit = -1
+		}
 	}
 	for {
 		if l.woken.Load() { // during a Do, which has taken the driver's wake
