@@ -311,7 +311,7 @@ func (f *file) drain(refs uint64) error {
 		return nil
 	}
 	for f.calls.active() {
-		if _, _, err := f.m.round(-1); err != nil {
+		if _, err := f.m.round(-1); err != nil {
 			return err // the loop is broken: the system may still use h
 		}
 	}

@@ -20,6 +20,7 @@ const (
 // loopState is a caller-driven manager's loop. Its owner alone touches it, but for woken.
 type loopState struct {
 	woken    atomic.Bool // Wake was called, and no Step has returned since
+	worked   uint64      // counts what Steps wait for
 	closed   bool        // Close was called
 	released bool        // Close is through: the driver is no more
 	live     int64
@@ -66,27 +67,35 @@ func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 		if l.woken.Load() { // during a Do, which has taken the driver's wake
 			limit = 0
 		}
-		ran, idle, err := m.round(limit)
-		// The driver's wait also ends for a signal, at the end of a Do's context, shortly before its time, and so on.
-		woken := l.woken.Load() && l.woken.Swap(false)
-		if !idle || woken || limit == 0 || err != nil {
+		worked := l.worked
+		ran, err := m.round(limit)
+		if err != nil {
 			return ran, err
 		}
+		// The driver's wait also ends for a signal, at the end of a Do's context, shortly before its time, and so on.
+		if woken := l.woken.Load() && l.woken.Swap(false); woken {
+			m.hasWorked()
+		}
+		if ran > 0 || l.worked != worked || limit == 0 {
+			return ran, nil
+		}
 		if limit > 0 {
-			limit = time.Duration(max(end-m.timeouts.now(), 0))
+			if limit = time.Duration(end - m.timeouts.now()); limit <= 0 {
+				return 0, nil
+			}
 		}
 	}
 }
 
-// round waits once. It may return early; idle is whether it found nothing to do.
-func (m *Manager) round(limit time.Duration) (ran int, idle bool, err error) {
+// round waits once. It may return early.
+func (m *Manager) round(limit time.Duration) (ran int, err error) {
 	l := &m.loop
 	ran = m.runOwed()
 	wait := m.takeDue()
 	ran += m.runDue()
 	switch {
 	case l.released: // by a callback
-		return ran, false, nil
+		return ran, nil
 	case ran > 0:
 		limit = 0 // only look: the caller may have something new to do
 	case limit < 0 || wait >= 0 && wait < limit:
@@ -97,7 +106,7 @@ func (m *Manager) round(limit time.Duration) (ran int, idle bool, err error) {
 	n, err := m.drv.Wait(l.batch, limit)
 	l.waits = outer
 	if err != nil {
-		return ran, false, m.ownerError(err)
+		return ran, m.ownerError(err)
 	}
 	l.next, l.n = 0, n
 	full := n == len(l.batch)
@@ -108,7 +117,18 @@ func (m *Manager) round(limit time.Duration) (ran int, idle bool, err error) {
 	}
 	m.takeDue()
 	ran += m.runDue()
-	return ran, n == 0 && ran == 0 && !l.released, nil
+	if n > 0 || ran > 0 {
+		m.hasWorked()
+	}
+	return ran, nil
+}
+
+// hasWorked notes that something has happened that a Step waits for. If this was in a start function, the wait that it is called in ends, to look again.
+func (m *Manager) hasWorked() {
+	m.loop.worked++
+	if m.loop.waits {
+		m.poke()
+	}
 }
 
 // takeDue moves what is due to the owner's list, and returns how long it is to the next timeout, negative if there is none.
@@ -197,7 +217,7 @@ func (m *Manager) stepUntil(ctx context.Context, op *Op, rest ...*Op) error {
 				m.cancelFor(next, cause)
 			}
 		}
-		if _, _, err := m.round(-1); err != nil {
+		if _, err := m.round(-1); err != nil {
 			returns = true
 			return op.fail(err)
 		}
@@ -237,7 +257,7 @@ func (m *Manager) closeOwned() error {
 	m.timeouts.stopAll()
 	m.drv.CancelAll() // nothing reaches the driver any more
 	for l := &m.loop; l.live > 0 || l.next < l.n || !l.calls.empty() || !l.inline.empty(); {
-		if _, _, err := m.round(-1); err != nil {
+		if _, err := m.round(-1); err != nil {
 			m.loop.closed = false
 			return err
 		}

@@ -165,7 +165,7 @@ func (c *command) next() func() {
 			return f
 		default:
 		}
-		if _, _, err := c.m.round(-1); err != nil {
+		if _, err := c.m.round(-1); err != nil {
 			c.broken = true
 			panic("ringport: " + c.m.drv.Name() + " failed: " + err.Error()) // as on a threaded manager
 		}

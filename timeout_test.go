@@ -218,45 +218,6 @@ func TestTimeout_EndsTheWait(t *testing.T) {
 	})
 }
 
-// TestStep_EndsForAReason: a driver's wait may end early (a signal, a coarse clock, a wake that was meant for an earlier one), but Step's doesn't.
-func TestStep_EndsForAReason(t *testing.T) {
-	forCallerDriven(t, func(t *testing.T, c Config) {
-		m := open(t, c)
-		for _, d := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond} {
-			m.AfterFunc(d, func() {})
-			m.poke()
-			if ran, err := m.Step(-1); ran != 1 || err != nil {
-				t.Errorf("until a timeout in %v: %d, %v", d, ran, err)
-			}
-			m.poke()
-			begun := m.timeouts.now()
-			if ran, err := m.Step(d); ran != 0 || err != nil || m.timeouts.now()-begun < int64(d) {
-				t.Errorf("a limit of %v: %d, %v, after %d ns", d, ran, err, m.timeouts.now()-begun)
-			}
-		}
-		late := m.AfterFunc(patience.Limit, func() {})
-		defer late.Stop()
-		steps := func(when string, limit time.Duration) {
-			t.Helper()
-			if ran, err := m.Step(limit); ran != 0 || err != nil {
-				t.Errorf("%s: %d, %v", when, ran, err)
-			}
-		}
-		m.Wake()
-		steps("after a Wake", -1)
-		m.Wake()
-		nop := Nop()
-		do(t, m, &nop)
-		steps("after a Wake that ended a Do's wait", -1)
-		steps("the Wake is over", time.Millisecond)
-		soon := time.AfterFunc(time.Millisecond, m.Wake)
-		defer soon.Stop()
-		steps("until a Wake", -1)
-		soon.Reset(time.Millisecond)
-		steps("a limit that the clock can't count", math.MaxInt64)
-	})
-}
-
 // TestTimeout_WakesOnlyForTheEarliest counts how often the driver is woken, and what it waits for.
 func TestTimeout_WakesOnlyForTheEarliest(t *testing.T) {
 	m, d := openFake(t, Config{})
