@@ -26,14 +26,19 @@ func allocationsOf(f func()) float64 {
 }
 
 // mustNotAllocate lets f, which does some operations, make a few in a thousand of them: the runtime has its own, a collection
-// empties pools, and a worker may be made now and then. The race detector makes every fourth sync.Pool.Put forget.
+// empties pools, and a worker may be made now and then. On a busy machine there is more of that, but not each time: what f allocates by itself
+// is there in each of five rounds. The race detector makes every fourth sync.Pool.Put forget.
 func mustNotAllocate(t *testing.T, name string, operations int, f func()) {
 	t.Helper()
 	limit := 0.02
 	if raceEnabled {
 		limit = 0.99
 	}
-	if n := allocationsOf(f) / float64(operations); n > limit {
+	n := allocationsOf(f)
+	for round := 1; n > limit*float64(operations) && round < 5; round++ {
+		n = allocationsOf(f)
+	}
+	if n /= float64(operations); n > limit {
 		t.Errorf("%s: %.3f allocations an operation", name, n)
 	}
 }
