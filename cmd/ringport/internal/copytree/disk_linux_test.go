@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,8 +40,8 @@ func TestAFullDiskSaysSo(t *testing.T) {
 		{"one large file", []int{4 * disk}, 0},
 		{"one that nearly fits", []int{disk + 1}, 0},
 		{"a large one among small ones", []int{10, 4 * disk, 20, 30}, 3},
-		{"many small ones", []int{100 << 10, 100 << 10, 100 << 10, 100 << 10, 100 << 10, 100 << 10, 100 << 10, 100 << 10, 100 << 10,
-			100 << 10, 100 << 10, 100 << 10, 100 << 10}, 1},
+		// The workers' files fit together: it is full only when others are there for good.
+		{"many small ones", slices.Repeat([]int{disk / depth * 4 / 5}, 2*depth), 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var sources []string
