@@ -120,7 +120,9 @@ func TestListener_CloseUnderFire(t *testing.T) {
 			}
 			at = l.Addr().String()
 			var dialed, accepted atomic.Int64
+			var closing atomic.Bool
 			accept := func() error {
+				defer closing.Store(true)
 				for {
 					c, err := l.Accept()
 					if errors.Is(err, net.ErrClosed) {
@@ -130,13 +132,14 @@ func TestListener_CloseUnderFire(t *testing.T) {
 						return err
 					}
 					if accepted.Add(1) == int64(n/3) {
+						closing.Store(true)
 						go l.Close() // while others connect
 					}
 					c.Close()
 				}
 			}
 			dial := func() error {
-				for dialed.Add(1) <= int64(n) {
+				for dialed.Add(1) <= int64(n) || !closing.Load() { // who leaves before he is accepted may not be: that can be most
 					c, err := s.dial(context.Background(), network, at)
 					if err != nil { // the listener is closed
 						continue
