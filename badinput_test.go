@@ -571,13 +571,7 @@ func TestBadInput_NotTheOwner(t *testing.T) {
 				return m.Close()
 			}},
 		} {
-			errs := make(chan error)
-			go func() {
-				runtime.LockOSThread()
-				defer runtime.UnlockOSThread()
-				errs <- call.f()
-			}()
-			if err := <-errs; !errors.Is(err, want) {
+			if err := onAnotherThread(call.f); !errors.Is(err, want) {
 				t.Errorf("%s: %v", call.name, err)
 			}
 		}

@@ -73,7 +73,7 @@ func (m *Manager) Step(limit time.Duration) (ran int, err error) {
 			return ran, err
 		}
 		// The driver's wait also ends for a signal, at the end of a Do's context, shortly before its time, and so on.
-		if woken := l.woken.Load() && l.woken.Swap(false); woken {
+		if l.woken.Load() && l.woken.Swap(false) {
 			m.hasWorked()
 		}
 		if ran > 0 || l.worked != worked || limit == 0 {

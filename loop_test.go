@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"runtime"
 	"testing"
 	"time"
 
@@ -128,14 +127,7 @@ func TestStep_StrangersTakeNoWake(t *testing.T) {
 		defer late.Stop()
 		m.Wake()
 		if c.Backend == BackendIOUring { // it alone can tell
-			refused := make(chan error)
-			go func() {
-				runtime.LockOSThread()
-				defer runtime.UnlockOSThread()
-				_, err := m.Step(0)
-				refused <- err
-			}()
-			if err := <-refused; !errors.Is(err, ErrNotOwner) {
+			if err := onAnotherThread(func() error { _, err := m.Step(0); return err }); !errors.Is(err, ErrNotOwner) {
 				t.Error(err)
 			}
 		}

@@ -252,6 +252,17 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// onAnotherThread returns what f, on a goroutine and a thread that are not the caller's, returns.
+func onAnotherThread(f func() error) error {
+	errs := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		errs <- f()
+	}()
+	return <-errs
+}
+
 // do is Do without a context.
 func do(t testing.TB, m *Manager, op *Op) int {
 	t.Helper()

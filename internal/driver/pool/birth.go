@@ -5,8 +5,9 @@ package pool
 import (
 	"time"
 
-	"github.com/ringport/ringport/internal/driver"
 	"golang.org/x/sys/unix"
+
+	"github.com/ringport/ringport/internal/driver"
 )
 
 func birthTime(st *unix.Stat_t) time.Time { return driver.TimeOf(st.Btim) }
